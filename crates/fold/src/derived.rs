@@ -2,12 +2,12 @@
 
 use crate::batch::{TagValues, ValuesBuilder};
 
-use crate::column::{Columns, Condition, Expression, Rows};
+use crate::column::{Columns, Expression, Rows};
 use crate::{Outcome, Result};
 use arrow::array::{Array, ArrayRef};
 use std::ops::Range;
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::{CohortRule, Expression as TagExpression};
+use taghouse_rules::{CohortRule, Condition, Expression as TagExpression};
 
 /// A cohort or expression tag, compiled against the types of the tags it uses.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl DerivedFold {
         let mut columns = Columns::default();
         let rules = rules
             .iter()
-            .map(|rule| (Condition::compile(&rule.when, &mut columns, types), rule.value.clone()))
+            .map(|rule| (columns.condition(&rule.when, types), rule.value.clone()))
             .collect();
         Self { columns, body: Body::Cohort { rules, otherwise: otherwise.cloned() }, tag_type }
     }
@@ -52,7 +52,7 @@ impl DerivedFold {
                 Body::Scalar(Expression::compile(scalar, &mut columns, types))
             }
             TagExpression::Condition(condition) => {
-                Body::Condition(Condition::compile(condition, &mut columns, types))
+                Body::Condition(columns.condition(condition, types))
             }
         };
         Self { columns, body, tag_type }
@@ -82,10 +82,10 @@ impl DerivedFold {
         let value = match &self.body {
             Body::Cohort { rules, otherwise } => rules
                 .iter()
-                .find(|(when, _)| when.holds(rows, row))
+                .find(|(when, _)| when.holds(&rows.at(row)))
                 .map(|(_, value)| value.clone())
                 .or_else(|| otherwise.clone()),
-            Body::Condition(condition) => Some(Value::Bool(condition.holds(rows, row))),
+            Body::Condition(condition) => Some(Value::Bool(condition.holds(&rows.at(row)))),
             Body::Scalar(expression) => {
                 return Outcome::fitted(
                     expression.compute(rows, row).fit(self.tag_type),

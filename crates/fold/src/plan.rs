@@ -1,5 +1,5 @@
 use crate::cell::Cell;
-use crate::column::{Columns, Condition, Expression};
+use crate::column::{Columns, Expression};
 use crate::journey::{Look, Machine, Sequence, Session};
 use crate::partial::{AnyPartial, PartialForm};
 use crate::spec::Spec;
@@ -8,7 +8,7 @@ use crate::{Calendar, Outcome, Result};
 use hashbrown::HashMap;
 use taghouse_model::{Name, TimestampMs, Value, ValueType};
 use taghouse_rules::{
-    self as rules, Aggregate, AggregateFunction, EventFilter, EventTag, Predicate, Scalar, Window,
+    self as rules, Aggregate, AggregateFunction, Condition, EventFilter, EventTag, Predicate, Scalar, Window,
 };
 
 /// What is computed from events, compiled: tags that look at the same events do so together.
@@ -255,7 +255,7 @@ impl FoldPlan {
         let window = events.window;
         let filter = events
             .filter
-            .map(|filter| Condition::compile(filter, &mut self.columns, planning.types));
+            .map(|filter| self.columns.condition(filter, planning.types));
         let mut names = events.names.to_vec();
         names.sort();
         names.dedup();

@@ -117,7 +117,7 @@ impl Step {
                             && group
                                 .filter
                                 .as_ref()
-                                .is_none_or(|filter| filter.holds(&batch.rows, row as usize))
+                                .is_none_or(|filter| filter.holds(&batch.rows.at(row as usize)))
                     }));
                     &selected
                 };

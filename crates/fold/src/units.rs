@@ -43,17 +43,6 @@ pub(crate) fn of_decimal(value: Decimal, scale: u8) -> Option<i128> {
     rescale(rounded.mantissa(), u8::try_from(rounded.scale()).ok()?, scale)
 }
 
-/// The greatest whole number of units of 10^-scale that is not above the decimal, and whether it
-/// equals it.
-pub(crate) fn floor_of(value: Decimal, scale: u8) -> Option<(i128, bool)> {
-    let value = value.normalize();
-    let own = u8::try_from(value.scale()).ok()?;
-    if own <= scale {
-        return Some((value.mantissa().checked_mul(power(scale - own)?)?, true));
-    }
-    Some((value.mantissa().div_euclid(power(own - scale)?), false))
-}
-
 /// Units as a decimal; `None` over 96 bits.
 pub(crate) fn to_decimal(units: i128, scale: u8) -> Option<Decimal> {
     Decimal::try_from_i128_with_scale(units, u32::from(scale)).ok()

@@ -78,6 +78,10 @@ pub trait Follower: Send + Sync {
 
     /// Rows of files landed.
     async fn files_landed(&self, app: &AppId);
+
+    /// Rows that were admitted do not land after all: a file has brought their messages meanwhile.
+    /// It is told before what came after them lands.
+    async fn taken_back(&self, app: &AppId);
 }
 
 /// The place of the follower that what lands in one data folder shares.

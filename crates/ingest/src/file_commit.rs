@@ -3,6 +3,7 @@
 
 use crate::dedup::RunIds;
 use crate::duplicates::{Dropped, drop_known};
+use crate::file_batches::{BATCH_POINTER, FileBatches};
 use crate::landed_ids::{self, Replaced};
 use crate::table_writers::{Files, Tables};
 use crate::turns::Turns;
@@ -10,13 +11,9 @@ use crate::{IngestReport, Result};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use taghouse_catalog::{Catalog, Change, IngestedFile, Pointer};
+use taghouse_catalog::{Catalog, Change, IngestedFile};
 use taghouse_lake::{Commit, Comparison, Going, Lake, ScanBuilder, layout};
 use taghouse_model::{AppId, Name, Value};
-use taghouse_rules::Definitions;
-
-/// The kind of the pointer that counts a source's batches: value `{"batch": n}`.
-const BATCH_POINTER: &str = "ingest";
 
 /// Whose rows a file brought is told by these.
 const REPLACED_COLUMNS: [&str; 2] = ["source", "source_file"];
@@ -70,7 +67,9 @@ impl Batch<'_> {
                 return Err(e.into());
             }
         };
-        let batch = batches_of(pointer.as_ref()) + 1;
+        let before = FileBatches::of(pointer.as_ref());
+        let batch = before.landed + 1;
+        let replaced_by = if self.earlier.is_empty() { before.replaced } else { batch };
         let mut commit = lake.begin(self.app);
         self.files.append(&mut commit, self.tables);
         if let Err(e) = take_out(&mut commit, &replaced, &self.earlier).await {
@@ -83,7 +82,7 @@ impl Batch<'_> {
             app: self.app.clone(),
             name: self.source.to_string(),
             expected: pointer.map(|p| p.revision),
-            value: serde_json::json!({ "batch": batch }),
+            value: FileBatches { landed: batch, replaced: replaced_by }.to_value(),
         });
         for file in self.landed {
             let (app, source, file) =
@@ -125,29 +124,6 @@ impl Batch<'_> {
         report.accepted.retain(|_, count| *count > 0);
         report.attributes -= dropped.attributes;
     }
-}
-
-/// How many batches of files have landed, of each source that brought any. What was made of the
-/// lake when there were fewer lacks files.
-///
-/// # Errors
-/// Of the catalog.
-pub async fn batches(
-    catalog: &dyn Catalog,
-    definitions: &Definitions,
-) -> taghouse_catalog::Result<BTreeMap<String, u64>> {
-    let mut batches = BTreeMap::new();
-    for source in definitions.sources.keys() {
-        let pointer = catalog.pointer(BATCH_POINTER, &definitions.app.id, source.as_str()).await?;
-        if pointer.is_some() {
-            batches.insert(source.to_string(), batches_of(pointer.as_ref()));
-        }
-    }
-    Ok(batches)
-}
-
-fn batches_of(pointer: Option<&Pointer>) -> u64 {
-    pointer.and_then(|pointer| pointer.value.get("batch")?.as_u64()).unwrap_or(0)
 }
 
 /// Takes the rows that the replaced files brought out of the tables.

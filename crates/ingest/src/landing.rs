@@ -374,15 +374,24 @@ impl Landing {
         }
         let (live, now_ms) = (pending.rows.live_sources(), self.clock.now_ms());
         let elsewhere = self.landed.find(&self.lake, app, &stretch.dated(), &live, now_ms).await?;
-        let (ids, of) = (self.ids.clone(), app.clone());
+        let is_taken_back =
+            elsewhere.iter().fold(false, |taken, id| memory.told.remove(id) || taken);
+        let (ids, of, before) = (self.ids.clone(), app.clone(), pending.dated.len());
         let take = move || {
             let told = pending.take(&of, stretch, &ids, &elsewhere)?;
             Ok::<_, Error>((pending, told))
         };
         let (pending, told) = blocking(take).await?;
-        memory.pending = Some(pending);
+        let dated = pending.dated[before..].iter().map(|dated| dated.id);
         if let Some(follower) = self.followed.get() {
+            memory.told.extend(dated);
+            memory.pending = Some(pending);
+            if is_taken_back {
+                follower.taken_back(app).await;
+            }
             told.tell(app, follower.as_ref()).await;
+        } else {
+            memory.pending = Some(pending);
         }
         Ok(())
     }
@@ -449,6 +458,7 @@ impl Landing {
         commit.commit().await?;
         memory.settled = true;
         memory.landed = Some(through);
+        memory.told.clear();
         memory.unreported.add(&landed);
         self.identities.add_known(app, pending.linker.into_seen());
         Ok(())

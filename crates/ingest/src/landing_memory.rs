@@ -2,6 +2,7 @@
 
 use crate::live_rows::Landed;
 use crate::pending::Pending;
+use std::collections::HashSet;
 use std::sync::Arc;
 use taghouse_rules::Definitions;
 use tokio::sync::OwnedMutexGuard;
@@ -16,6 +17,8 @@ pub(crate) struct Memory {
     pub(crate) landed: Option<u64>,
     /// What is admitted behind it.
     pub(crate) pending: Option<Pending>,
+    /// The ids of rows that the follower was told of and that have not landed.
+    pub(crate) told: HashSet<u128>,
     /// What landed and no landing has reported yet.
     pub(crate) unreported: Landed,
 }

@@ -9,13 +9,13 @@
 
 mod admitted;
 mod change_rows;
-mod check;
 mod comma;
 mod csv;
 mod decode;
 mod dedup;
 mod duplicates;
 mod error;
+mod file_batches;
 mod file_commit;
 mod file_list;
 mod file_read;
@@ -62,7 +62,7 @@ mod waiting;
 
 pub use admitted::{Admitted, Follower, GoneUser, HandChange};
 pub use error::{Error, Result};
-pub use file_commit::batches;
+pub use file_batches::{FileBatches, LandedFile};
 pub use file_run::{Attendant, FileIngest};
 pub use folder::{FoundFile, files_at};
 pub use ids::{MessageIds, NotedId, message_hash};

@@ -1,6 +1,5 @@
 //! A source definition, compiled: which columns are read, as what, and which conditions decide.
 
-use crate::check::Check;
 use crate::reject::Fault;
 use crate::{Error, Result};
 use jiff::tz::TimeZone;
@@ -10,7 +9,7 @@ use std::sync::Arc;
 use taghouse_model::{Name, ValueType};
 use taghouse_rules::reader::{self, ColumnReader, Parsed, TextLists, TimeReader};
 use taghouse_rules::{
-    BlankCells, ColumnMapping, Definitions, EventMapping, NotFinite, Predicate, SourceDefinition,
+    BlankCells, ColumnMapping, Condition, Definitions, EventMapping, NotFinite, Place, Predicate, SourceDefinition,
     SourceFormat, UnknownColumns,
 };
 
@@ -26,8 +25,8 @@ pub(crate) struct Mapping {
     pub(crate) event: EventNaming,
     pub(crate) properties: Vec<MappedColumn>,
     pub(crate) attributes: Vec<MappedColumn>,
-    pub(crate) filters: Vec<Check>,
-    pub(crate) rejects: Vec<(Check, String)>,
+    pub(crate) filters: Vec<Condition>,
+    pub(crate) rejects: Vec<(Condition, String)>,
     /// Some condition sees [`EXTRA_VALUES`], so rows must give them.
     pub(crate) sees_extra: bool,
     pub(crate) unknown: UnknownColumns,
@@ -72,7 +71,7 @@ pub(crate) enum EventNaming {
     /// By a column.
     Column(usize),
     /// By the first rule that holds.
-    Rules(Vec<(Option<Check>, Arc<str>)>),
+    Rules(Vec<(Option<Condition>, Arc<str>)>),
 }
 
 /// A property or attribute.
@@ -160,9 +159,9 @@ impl Mapping {
         let places = |name: &str| {
             let at = types.iter().position(|(known, _)| *known == name)?;
             sees_extra.set(sees_extra.get() || at >= source.properties.len());
-            Some((at, types[at].1))
+            Some(Place { at, value_type: types[at].1 })
         };
-        let compile = |predicate: &Predicate<_>| Check::compile(predicate, &places);
+        let compile = |predicate: &Predicate<_>| Condition::compile(predicate, &places);
         let event = match &source.event {
             None => EventNaming::None,
             Some(EventMapping::Column(column)) => EventNaming::Column(slots.take(column, true)),

@@ -110,7 +110,7 @@ pub(crate) fn name_event<'r>(
         EventNaming::Rules(rules) => {
             let rule = rules
                 .iter()
-                .find(|(when, _)| when.as_ref().is_none_or(|check| check.matches(values)));
+                .find(|(when, _)| when.as_ref().is_none_or(|condition| condition.holds(values)));
             let (_, name) = rule.ok_or_else(|| {
                 Fault::new(Reason::NoEvent, "no rule of `event` holds".to_owned())
             })?;
@@ -122,10 +122,10 @@ pub(crate) fn name_event<'r>(
 /// Applies the filters (`Ok(false)`: passed over), then the reject rules. `values`: see
 /// [`crate::mapping::EXTRA_VALUES`].
 pub(crate) fn admit(mapping: &Mapping, values: &[Parsed<'_>]) -> Result<bool, Fault> {
-    if !mapping.filters.iter().all(|check| check.matches(values)) {
+    if !mapping.filters.iter().all(|condition| condition.holds(values)) {
         return Ok(false);
     }
-    match mapping.rejects.iter().find(|(check, _)| check.matches(values)) {
+    match mapping.rejects.iter().find(|(condition, _)| condition.holds(values)) {
         Some((_, reason)) => Err(Fault::new(
             Reason::Rule(reason.clone()),
             format!("the rule \"{reason}\" of the source holds"),

@@ -71,6 +71,10 @@ impl Follower for Heard {
     async fn files_landed(&self, _: &AppId) {
         self.note("files".to_owned());
     }
+
+    async fn taken_back(&self, _: &AppId) {
+        self.note("taken back".to_owned());
+    }
 }
 
 struct Shop {

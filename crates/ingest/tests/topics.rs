@@ -64,6 +64,8 @@ impl Follower for Heard {
     async fn landing(&self, _: &AppId, _: u64) {}
 
     async fn files_landed(&self, _: &AppId) {}
+
+    async fn taken_back(&self, _: &AppId) {}
 }
 
 struct Shop {

@@ -36,6 +36,7 @@
 
 mod check;
 mod coerce;
+mod compiled;
 mod compute;
 mod definition;
 mod definitions;
@@ -77,6 +78,7 @@ pub use journey::{
     StateValue, Step, StepKind, Transition, Trigger,
 };
 pub use kafka_topic::{KafkaStart, KafkaTopic, RECORD_KEY, SettingPart, UnreadSetting};
+pub use compiled::{Condition, Place, Row};
 pub use like::{like, like_prefix};
 pub use moving::{Length, Moving, When};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};

@@ -4,35 +4,63 @@
 use crate::state::{TagUpdates, Update};
 use crate::store::{PageKey, PageKind, PageStore};
 use crate::{Error, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, TimestampMs};
 
 /// What waits of an app.
 #[derive(Default)]
 pub(crate) struct Ahead {
-    by_time: BTreeMap<TimestampMs, BTreeMap<usize, Vec<Update>>>,
+    by_time: BTreeMap<TimestampMs, BTreeMap<u64, Vec<Update>>>,
     /// Instants and tags whose pages are not as they are here.
-    changed: BTreeSet<(TimestampMs, usize)>,
+    changed: BTreeSet<(TimestampMs, u64)>,
+    /// The tags' hashes, by which all is kept, and their numbers.
+    numbers: HashMap<u64, usize>,
+    hashes: Vec<u64>,
 }
 
 impl Ahead {
+    /// Of tags with these hashes.
+    pub(crate) fn new(tags: &[u64]) -> Self {
+        let numbers = tags.iter().copied().zip(0..).collect();
+        Self { numbers, hashes: tags.to_vec(), ..Self::default() }
+    }
+
     /// What a checkpoint holds.
-    pub(crate) async fn load(tags: usize, store: &mut PageStore) -> Result<Self> {
-        let mut ahead = Self::default();
-        for tag in 0..tags {
-            let keys = store.keys(PageKind::Ahead, tag as u32);
-            for (key, page) in store.load(&keys).await? {
+    pub(crate) async fn load(tags: &[u64], store: &mut PageStore) -> Result<Self> {
+        let mut ahead = Self::new(tags);
+        let keys = store.keys(PageKind::Ahead);
+        for (key, page) in store.load(&keys).await? {
+            if ahead.numbers.contains_key(&key.tag) {
                 let updates = decode(&page).ok_or_else(|| Error::damaged("rows ahead of time"))?;
-                ahead.by_time.entry(key.number).or_default().insert(tag, updates);
+                ahead.by_time.entry(key.number).or_default().insert(key.tag, updates);
             }
         }
         Ok(ahead)
     }
 
+    /// Goes on with other tags; what waits for those of the same hash goes on to wait.
+    pub(crate) fn replan(&mut self, tags: &[u64]) {
+        let former = std::mem::replace(self, Self::new(tags));
+        self.changed = former.changed;
+        self.by_time = former.by_time;
+        for by_tag in self.by_time.values_mut() {
+            by_tag.retain(|tag, _| self.numbers.contains_key(tag));
+        }
+    }
+
+    /// Takes over what waits for tags that nothing waits for here.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for (time_ms, by_tag) in other.by_time {
+            self.changed.extend(by_tag.keys().map(|tag| (time_ms, *tag)));
+            self.by_time.entry(time_ms).or_default().extend(by_tag);
+        }
+    }
+
     /// Updates of a tag that count from `time_ms` on.
     pub(crate) fn add(&mut self, time_ms: TimestampMs, updates: TagUpdates) {
         let TagUpdates { tag, updates } = updates;
+        let tag = self.hashes[tag];
         self.by_time.entry(time_ms).or_default().entry(tag).or_default().extend(updates);
         self.changed.insert((time_ms, tag));
     }
@@ -49,7 +77,9 @@ impl Ahead {
         for (time_ms, by_tag) in std::mem::replace(&mut self.by_time, waiting) {
             for (tag, updates) in by_tag {
                 self.changed.insert((time_ms, tag));
-                due.entry(tag).or_default().extend(updates);
+                if let Some(number) = self.numbers.get(&tag) {
+                    due.entry(*number).or_default().extend(updates);
+                }
             }
         }
         due
@@ -89,7 +119,7 @@ impl Ahead {
     pub(crate) fn save(&mut self, store: &mut PageStore) {
         for (time_ms, tag) in std::mem::take(&mut self.changed) {
             let updates = self.by_time.get(&time_ms).and_then(|by_tag| by_tag.get(&tag));
-            let key = PageKey { kind: PageKind::Ahead, tag: tag as u32, number: time_ms };
+            let key = PageKey { kind: PageKind::Ahead, tag, number: time_ms };
             store.put(key, updates.map(|updates| encode(updates)).unwrap_or_default());
         }
     }
@@ -129,7 +159,7 @@ mod tests {
 
     #[test]
     fn updates_count_after_their_instant_and_not_at_it() {
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead::new(&[70, 71]);
         ahead.add(100, TagUpdates { tag: 1, updates: vec![update(7, b"a"), update(8, b"b")] });
         ahead.add(200, TagUpdates { tag: 0, updates: vec![update(7, b"c")] });
         assert!(ahead.release(100).is_empty());

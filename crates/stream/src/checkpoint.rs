@@ -1,7 +1,8 @@
 //! Where the stream stands: one pointer of the catalog, at the files of all states and the log
 //! position that they hold.
 
-use crate::plan::StreamPlan;
+use crate::landed_files::Lacking;
+use crate::plan::{Part, StreamPlan};
 use crate::state::AppState;
 use crate::store::{PageStore, SavedFile, remove};
 use crate::{Error, Result};
@@ -14,7 +15,9 @@ use std::sync::Arc;
 use taghouse_catalog::{Catalog, Change};
 use taghouse_feed::Feeds;
 use taghouse_fold::STATE_VERSION;
+use taghouse_ingest::FileBatches;
 use taghouse_model::{AppId, TimestampMs};
+use taghouse_rules::Definitions;
 
 const KIND: &str = "stream";
 const NAME: &str = "state";
@@ -23,7 +26,8 @@ const NAME: &str = "state";
 struct Saved {
     /// Of the states' bytes.
     version: u8,
-    fingerprint: String,
+    /// The hashes of the tags whose states they are, ascending.
+    tags: Vec<u64>,
     generation: u64,
     position: u64,
     now_ms: TimestampMs,
@@ -38,17 +42,35 @@ struct Saved {
     feed_id: u64,
 }
 
+/// States from a checkpoint.
+pub(crate) struct Opened {
+    pub(crate) build: u64,
+    pub(crate) state: AppState,
+    /// Files have landed that they lack.
+    pub(crate) more_files: bool,
+}
+
 /// What a checkpoint must go with, to be of use.
 pub(crate) struct Wanted {
     /// Of the dictionary.
     pub(crate) generation: u64,
     /// Up to here the log has landed, and may be gone.
     pub(crate) landed: u64,
-    /// How many batches of files the lake has of each source. It tells of files that landed just
-    /// before a process was killed, so that it could not forget its states.
-    pub(crate) batches: BTreeMap<String, u64>,
+    /// The batches of files that the lake has of each source. They tell of files that landed just
+    /// before a process was killed, so that its states lack them.
+    pub(crate) batches: BTreeMap<String, FileBatches>,
     /// Bytes of pages to keep in memory.
     pub(crate) budget_bytes: u64,
+}
+
+impl Wanted {
+    /// Whether the rows of files that the states lack can be taken in by them.
+    fn takes_files(&self, saved: &Saved) -> bool {
+        let Lacking { files, replaced } = Lacking::of(&saved.batches, &self.batches);
+        // A row that has not landed goes where a file has brought its message, and nobody knows
+        // whether it is among those that the states have seen.
+        !files || (!replaced && saved.position == self.landed)
+    }
 }
 
 /// The objects and the pointer of one app's states.
@@ -72,22 +94,24 @@ impl Checkpoints {
     }
 
     /// The states as they were saved; `None`: there are none that go with the definitions, the
-    /// users and the log.
+    /// users and the log. Of tags that are new or others than then there are none among them.
     ///
     /// # Errors
     /// Of the catalog and the object store; `Damaged`.
     pub(crate) async fn open(
         &self,
-        plan: StreamPlan,
+        definitions: &Arc<Definitions>,
         wanted: &Wanted,
-    ) -> Result<Option<(u64, AppState)>> {
+    ) -> Result<Option<Opened>> {
         let Some(saved) = self.read().await? else { return Ok(None) };
         self.feeds.begin_behind(&self.app, saved.feed_id).await?;
+        let held: HashSet<u64> = saved.tags.iter().copied().collect();
+        let plan = StreamPlan::of(definitions, Part::Only(&held))?;
+        let Some(plan) = plan.filter(|plan| plan.with_states() > 0) else { return Ok(None) };
         let fits = saved.version == STATE_VERSION
-            && saved.fingerprint == plan.fingerprint
             && saved.generation == wanted.generation
             && saved.position >= wanted.landed
-            && wanted.batches.iter().all(|(source, n)| saved.batches.get(source) == Some(n));
+            && wanted.takes_files(&saved);
         if !fits {
             return Ok(None);
         }
@@ -99,8 +123,11 @@ impl Checkpoints {
         let mut state = AppState::new(plan, saved.generation, saved.position, store);
         state.batches = saved.batches;
         state.load().await?;
+        let tags = state.plan.all_hashes();
+        state.keep_states_of(&tags);
         state.pass(saved.now_ms);
-        Ok(Some((saved.build, state)))
+        let more_files = Lacking::of(&state.batches, &wanted.batches).files;
+        Ok(Some(Opened { build: saved.build, state, more_files }))
     }
 
     /// Saves the states: their files first, then the pointer.
@@ -111,7 +138,7 @@ impl Checkpoints {
         state.save().await?;
         let saved = Saved {
             version: STATE_VERSION,
-            fingerprint: state.plan.fingerprint.clone(),
+            tags: sorted(state.plan.hashes()),
             generation: state.generation,
             position: state.position,
             now_ms: state.now_ms,
@@ -149,13 +176,13 @@ impl Checkpoints {
         Ok(self.catalog.commit(vec![gone]).await?)
     }
 
-    /// Removes the objects of all computations but this one; `None`: of all.
+    /// Removes all objects but those that hold pages of the store; `None`: all.
     ///
     /// # Errors
     /// Of the object store.
-    pub(crate) async fn sweep_others(&self, build: Option<u64>) -> Result<()> {
-        let own = build.map(|build| self.prefix(build));
-        self.sweep(|object| own.as_ref().is_some_and(|own| object.starts_with(own))).await
+    pub(crate) async fn sweep_others(&self, store: Option<&PageStore>) -> Result<()> {
+        let named: HashSet<&str> = store.into_iter().flat_map(PageStore::names).collect();
+        self.sweep(|object| named.contains(object)).await
     }
 
     /// The log position of the checkpoint; `None`: there is none.
@@ -189,4 +216,10 @@ impl Checkpoints {
         }
         Ok(())
     }
+}
+
+fn sorted(hashes: HashSet<u64>) -> Vec<u64> {
+    let mut hashes: Vec<u64> = hashes.into_iter().collect();
+    hashes.sort_unstable();
+    hashes
 }

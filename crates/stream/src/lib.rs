@@ -16,7 +16,7 @@
 //! - States are kept by tag, in pages of 256 users; pages that change are in memory until the next
 //!   checkpoint, which writes them as one object and moves one pointer.
 //! - A tag that is new, or another than before, has its states computed from the lake while rows go
-//!   on to come ([`Stream::rebuild`]).
+//!   on to come ([`Stream::rebuild`]). Those of others stay as they are, also over a restart.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod ahead;
@@ -26,9 +26,11 @@ mod emission;
 mod error;
 mod gone;
 mod intake;
+mod landed_files;
 mod links;
 mod members;
 mod page;
+mod partial;
 mod plan;
 mod rebuild;
 mod saved_members;

@@ -1,11 +1,12 @@
 //! The live tags of an app, compiled.
 
 use crate::Result;
+use std::collections::HashSet;
 use std::sync::Arc;
 use taghouse_fold::{AttributeFold, Calendar, DerivedFold, FoldPlan};
 use taghouse_model::{Name, ValueType};
 use taghouse_rules::{ANONYMOUS_TAG, Definitions, Expression, TagDefinition, TagKind};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// What the stream computes of an app. A tag's number is its place in `tags`.
 pub(crate) struct StreamPlan {
@@ -14,12 +15,43 @@ pub(crate) struct StreamPlan {
     /// Those with states first: those over events in the order of `fold`, then attributes; then
     /// derived ones, each after its inputs; then live crowds.
     pub(crate) tags: Vec<LiveTag>,
-    /// What the states depend on: states of another one are of no use.
+    /// Of all live tags of the definitions, be it that the plan has a part of them.
     pub(crate) fingerprint: String,
+}
+
+/// Which of an app's live tags a plan is of.
+#[derive(Clone, Copy)]
+pub(crate) enum Part<'p> {
+    All,
+    /// Those with these hashes, and the live crowds that need no others.
+    Only(&'p HashSet<u64>),
+    /// Those with states that have other hashes than these.
+    StatesBut(&'p HashSet<u64>),
+}
+
+impl Part<'_> {
+    fn has_states_of(self, hash: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(held) => held.contains(&hash),
+            Self::StatesBut(held) => !held.contains(&hash),
+        }
+    }
+
+    fn has_derived(self, hash: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(held) => held.contains(&hash),
+            Self::StatesBut(_) => false,
+        }
+    }
 }
 
 pub(crate) struct LiveTag {
     pub(crate) name: Name,
+    /// Of all that its states and values follow, so that it names them: those of another hash are of
+    /// no use, and those of the same one stay when other definitions change.
+    pub(crate) hash: u64,
     pub(crate) value_type: ValueType,
     pub(crate) kind: LiveKind,
     /// Whether it is a live crowd: its value is whether a user is a member, and is not shown.
@@ -47,6 +79,14 @@ impl StreamPlan {
     /// # Errors
     /// Of the fold, for definitions that do not go together.
     pub(crate) fn new(definitions: &Arc<Definitions>) -> Result<Option<Self>> {
+        Self::of(definitions, Part::All)
+    }
+
+    /// The same of a part of them.
+    ///
+    /// # Errors
+    /// As [`StreamPlan::new`].
+    pub(crate) fn of(definitions: &Arc<Definitions>, part: Part<'_>) -> Result<Option<Self>> {
         // Asked ten times a second, also of apps that have none.
         if !definitions.tags.values().any(|tag| tag.mode.is_live()) {
             return Ok(None);
@@ -63,9 +103,11 @@ impl StreamPlan {
 
         // 1. Tags over events, in an order that does not hang on other definitions.
         for tag in by_name(&live) {
-            if let Some(event_tag) = tag.kind.over_events() {
+            let Some(event_tag) = tag.kind.over_events() else { continue };
+            let hash = hash(definitions, tag);
+            if part.has_states_of(hash) {
                 over_events.push((event_tag, tag.value_type));
-                tags.push(LiveTag::new(tag, LiveKind::OverEvents));
+                tags.push(LiveTag::new(tag, hash, LiveKind::OverEvents));
             }
         }
         let types = |name: &str| properties.get(name).copied();
@@ -73,18 +115,23 @@ impl StreamPlan {
 
         // 2. Attributes.
         for tag in by_name(&live) {
-            if let TagKind::Attribute { attribute } = &tag.kind {
+            let TagKind::Attribute { attribute } = &tag.kind else { continue };
+            let hash = hash(definitions, tag);
+            if part.has_states_of(hash) {
                 let fold = AttributeFold::new(tag.value_type, &calendar);
                 let attribute = attribute.clone();
-                tags.push(LiveTag::new(tag, LiveKind::Attribute { attribute, fold }));
+                tags.push(LiveTag::new(tag, hash, LiveKind::Attribute { attribute, fold }));
             }
         }
         // 3. What is computed from them, in the order of dependency.
         for tag in &live {
-            if let Some(fold) = derived(definitions, tag.value_type, &tag.kind) {
-                let inputs = named(&tags, tag.kind.tags().iter().map(Name::as_str));
+            let Some(fold) = derived(definitions, tag.value_type, &tag.kind) else { continue };
+            let inputs = named(&tags, tag.kind.tags().iter().map(Name::as_str));
+            let hash = with_inputs(hash(definitions, tag), &inputs, &tags);
+            if part.has_derived(hash) {
                 let moving = tag.kind.moves().then(|| Box::new(tag.kind.clone()));
-                tags.push(LiveTag::new(tag, LiveKind::Derived(Derived { fold, moving, inputs })));
+                let kind = LiveKind::Derived(Derived { fold, moving, inputs });
+                tags.push(LiveTag::new(tag, hash, kind));
             }
         }
         // 4. Live crowds, which may come and go while the states stay.
@@ -92,14 +139,35 @@ impl StreamPlan {
             let rule = TagKind::Expression(Expression::Condition(crowd.checked.clone()));
             let Some(fold) = derived(definitions, ValueType::Bool, &rule) else { continue };
             let inputs = named(&tags, crowd.checked.names().into_iter());
+            let is_whole = inputs.len() == crowd.checked.names().len();
+            if matches!(part, Part::StatesBut(_)) || !is_whole {
+                continue;
+            }
+            let text = format!("crowd {} {rule:?} {:?}", crowd.name, zone(definitions));
+            let hash = with_inputs(xxh3_64(text.as_bytes()), &inputs, &tags);
             let moving = rule.moves().then(|| Box::new(rule));
             let kind = LiveKind::Derived(Derived { fold, moving, inputs });
             let (name, value_type) = (crowd.name.clone(), ValueType::Bool);
-            tags.push(LiveTag { name, value_type, kind, is_crowd: true });
+            tags.push(LiveTag { name, hash, value_type, kind, is_crowd: true });
         }
         let fingerprint = fingerprint(definitions, &live);
         let definitions = definitions.clone();
         Ok(Some(Self { definitions, fold, tags, fingerprint }))
+    }
+
+    /// The hashes of tags and live crowds, by number.
+    pub(crate) fn all_hashes(&self) -> Vec<u64> {
+        self.tags.iter().map(|tag| tag.hash).collect()
+    }
+
+    /// The hashes of the tags, without live crowds.
+    pub(crate) fn hashes(&self) -> HashSet<u64> {
+        self.tags.iter().filter(|tag| !tag.is_crowd).map(|tag| tag.hash).collect()
+    }
+
+    /// The same of live crowds.
+    pub(crate) fn crowd_hashes(&self) -> HashSet<u64> {
+        self.tags.iter().filter(|tag| tag.is_crowd).map(|tag| tag.hash).collect()
     }
 
     /// How many are tags: the first ones.
@@ -126,8 +194,8 @@ impl LiveTag {
         !self.is_crowd && self.name.as_str().starts_with(ANONYMOUS_TAG)
     }
 
-    fn new(tag: &TagDefinition, kind: LiveKind) -> Self {
-        Self { name: tag.name.clone(), value_type: tag.value_type, kind, is_crowd: false }
+    fn new(tag: &TagDefinition, hash: u64, kind: LiveKind) -> Self {
+        Self { name: tag.name.clone(), hash, value_type: tag.value_type, kind, is_crowd: false }
     }
 }
 
@@ -169,17 +237,37 @@ pub(crate) fn derived(
     }
 }
 
-/// The definitions that states and values follow, as a hash: the live tags, the types of the
-/// properties that they look at, and the zone.
+/// The definitions that all states and values follow.
 fn fingerprint(definitions: &Definitions, live: &[&TagDefinition]) -> String {
-    let properties = definitions.properties();
-    let mut text = format!("{:?}", definitions.app.time_zone.iana_name());
-    for tag in by_name(live) {
-        text += &format!("\n{} {:?} {:?}", tag.name, tag.value_type, tag.kind);
-        let Some(event_tag) = tag.kind.over_events() else { continue };
+    let text: String = by_name(live).into_iter().map(|tag| followed(definitions, tag)).collect();
+    format!("{:032x}", xxh3_128(text.as_bytes()))
+}
+
+/// The same of one tag, without its inputs.
+fn hash(definitions: &Definitions, tag: &TagDefinition) -> u64 {
+    xxh3_64(followed(definitions, tag).as_bytes())
+}
+
+fn with_inputs(own: u64, inputs: &[(String, usize)], tags: &[LiveTag]) -> u64 {
+    let mut bytes = own.to_le_bytes().to_vec();
+    bytes.extend(inputs.iter().flat_map(|(_, at)| tags[*at].hash.to_le_bytes()));
+    xxh3_64(&bytes)
+}
+
+fn zone(definitions: &Definitions) -> Option<&str> {
+    definitions.app.time_zone.iana_name()
+}
+
+/// What the tag's states and values follow: its definition, the types of the properties that it
+/// looks at, and the zone.
+fn followed(definitions: &Definitions, tag: &TagDefinition) -> String {
+    let zone = zone(definitions);
+    let mut text = format!("\n{} {:?} {:?} {zone:?}", tag.name, tag.value_type, tag.kind);
+    if let Some(event_tag) = tag.kind.over_events() {
+        let properties = definitions.properties();
         for property in event_tag.properties() {
             text += &format!(" {property}: {:?}", properties.get(property));
         }
     }
-    format!("{:032x}", xxh3_128(text.as_bytes()))
+    text
 }

@@ -1,5 +1,5 @@
-//! States from the lake: at the first start, for definitions that are new, after files landed or
-//! users were renumbered.
+//! States from the lake: at the first start, for tags that are new or others than before, after files
+//! landed or users were renumbered.
 //!
 //! States merge in any order. So the lake is read as it was at one log position, while rows behind
 //! that position are taken in by the same states as they are admitted: there is no gap, and nothing
@@ -8,16 +8,17 @@
 use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected};
 use crate::links::by_user;
-use crate::plan::StreamPlan;
+use crate::plan::{LiveKind, LiveTag, Part, StreamPlan};
 use crate::state::{AppState, ChangedTags};
-use crate::stream::{Serving, Slot, Stream};
+use crate::stream::{Serving, Slot, Stream, StreamParts};
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
 use futures::{FutureExt, StreamExt};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use taghouse_index::{Pin, Publication, SegmentBuilder, TagPublication};
-use taghouse_ingest::{Landing, batches};
+use taghouse_ingest::{FileBatches, Landing};
 use taghouse_lake::{BatchStream, Table, layout};
 use taghouse_model::{AppId, Name, Ordinal, Value, ValueType};
 use taghouse_rules::Definitions;
@@ -36,17 +37,63 @@ const USERS_AT_ONCE: usize = 1 << 16;
 const ATTRIBUTE_COLUMNS: [&str; 6] =
     ["user_id", "name", "value", "time", "message_id", "received_at"];
 
-/// The tables as they were at the position where a computation begins.
-struct Tables {
+/// The columns of events that every tag needs, and who finds out which rows count.
+const EVENT_COLUMNS: [&str; 4] = ["user_id", "event", "time", "received_at"];
+
+/// The tables as they were at one moment.
+pub(crate) struct Lake {
     events: Option<Table>,
     attributes: Option<Table>,
+    /// The batches of files that are in them.
+    pub(crate) batches: BTreeMap<String, FileBatches>,
+}
+
+/// A computation that has begun.
+struct Begun {
+    build: u64,
+    /// Whether it is of some tags, for states that go on.
+    is_part: bool,
+    tables: TablesToRead,
+}
+
+pub(crate) struct TablesToRead {
+    pub(crate) events: Option<ToRead>,
+    pub(crate) attributes: Option<ToRead>,
+}
+
+pub(crate) struct ToRead {
+    pub(crate) table: Table,
+    pub(crate) columns: Vec<String>,
 }
 
 /// Which table a batch is of.
 #[derive(Clone, Copy)]
-enum Source {
+pub(crate) enum Source {
     Events,
     Attributes,
+}
+
+impl Lake {
+    /// The last batch of each source.
+    pub(crate) fn landed(&self) -> BTreeMap<String, u64> {
+        self.batches.iter().map(|(source, batches)| (source.clone(), batches.landed)).collect()
+    }
+
+    /// What the plan's states are made of. Of all states that is every row: its user exists.
+    pub(crate) fn to_read(&self, plan: &StreamPlan, is_part: bool) -> TablesToRead {
+        let events = self.events.clone().filter(|_| !is_part || plan.fold.tags() > 0);
+        let events = events.map(|table| {
+            let own = plan.fold.columns();
+            let known = |name: &&str| table.arrow_schema().column_with_name(name).is_some();
+            let columns = distinct(EVENT_COLUMNS.into_iter().chain(own.into_iter().filter(known)));
+            ToRead { columns, table }
+        });
+        let of_attribute = |tag: &LiveTag| matches!(tag.kind, LiveKind::Attribute { .. });
+        let attributes = self.attributes.clone();
+        let attributes = attributes.filter(|_| !is_part || plan.tags.iter().any(of_attribute));
+        let columns = distinct(ATTRIBUTE_COLUMNS.into_iter());
+        TablesToRead { events, attributes: attributes.map(|table| ToRead { table, columns }) }
+    }
 }
 
 impl Stream {
@@ -60,7 +107,7 @@ impl Stream {
     pub async fn rebuild(&self, definitions: &Arc<Definitions>, landing: &Landing) -> Result<()> {
         let app = &definitions.app.id;
         // A defect of ours must not keep the states from being computed ever again.
-        let outcome = AssertUnwindSafe(self.rebuilt(definitions, landing))
+        let outcome = AssertUnwindSafe(self.computed(definitions, landing))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Err(Error::Task("computing the states panicked".to_owned())));
@@ -69,7 +116,8 @@ impl Stream {
         slot.rebuilding = false;
         if let Err(error) = &outcome {
             slot.building = None;
-            slot.stale = true;
+            // Where some tags are lacking the others go on.
+            slot.stale |= slot.serving.is_none() || !slot.lacking;
             slot.problem = Some(error.to_string());
             if !matches!(error, Error::Renumbered | Error::Superseded) {
                 slot.not_before_ms = self.parts.clock.steady_ms() + RETRY_AFTER_MS;
@@ -78,59 +126,94 @@ impl Stream {
         outcome
     }
 
+    async fn computed(&self, definitions: &Arc<Definitions>, landing: &Landing) -> Result<()> {
+        let takes_files = {
+            let slot = self.slot(&definitions.app.id);
+            let slot = slot.lock().await;
+            slot.more_files && !slot.stale && slot.serving.is_some()
+        };
+        if takes_files {
+            // Whatever else is to be done is done by the next turn.
+            return self.take_files(definitions).await;
+        }
+        self.rebuilt(definitions, landing).await
+    }
+
     async fn rebuilt(&self, definitions: &Arc<Definitions>, landing: &Landing) -> Result<()> {
         let app = &definitions.app.id;
 
         // 1. At one moment: the position that has landed, the tables that hold just that, and
         //    empty states that take in every row behind it.
-        let Some((build, tables)) = self.begin(definitions, landing).await? else { return Ok(()) };
+        let Some(begun) = self.begin(definitions, landing).await? else { return Ok(()) };
+        let Begun { build, is_part, tables } = begun;
 
         // 2. What has landed, into the same states.
-        if let Some(events) = &tables.events {
-            let plan = StreamPlan::new(definitions)?;
-            let own = plan.as_ref().map(|plan| plan.fold.columns()).unwrap_or_default();
-            let known = |name: &&str| events.arrow_schema().column_with_name(name).is_some();
-            let columns = distinct(
-                ["user_id", "event", "time", "received_at"]
-                    .into_iter()
-                    .chain(own.into_iter().filter(known)),
-            );
-            self.read(app, build, Source::Events, events, &columns).await?;
+        if let Some(ToRead { table, columns }) = &tables.events {
+            self.read(app, build, Source::Events, table, columns).await?;
         }
-        if let Some(attributes) = &tables.attributes {
-            self.read(app, build, Source::Attributes, attributes, &ATTRIBUTE_COLUMNS).await?;
+        if let Some(ToRead { table, columns }) = &tables.attributes {
+            self.read(app, build, Source::Attributes, table, columns).await?;
         }
 
         // 3. Their values into the index; from then on they serve.
-        self.finish(app, build).await
+        match is_part {
+            true => self.finish_part(definitions, landing, build).await,
+            false => self.finish(app, build).await,
+        }
     }
 
     async fn begin(
         &self,
         definitions: &Arc<Definitions>,
         landing: &Landing,
-    ) -> Result<Option<(u64, Tables)>> {
+    ) -> Result<Option<Begun>> {
         let app = &definitions.app.id;
         let restarted = landing.restart(app).await?;
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
-        let Some(plan) = StreamPlan::new(definitions)? else { return Ok(None) };
         let users = self.parts.users.share(app).await;
+        let lake = self.lake_now(definitions).await?;
+        let batches = lake.landed();
+        let goes_on = |state: &&AppState| {
+            slot.lacking && !slot.stale && state.generation == users.generation()
+        };
+        let former = slot.serving.as_ref().map(|serving| &serving.state).filter(goes_on);
+        if former.is_some_and(|state| state.batches != batches) {
+            // First the files, so that all states are of the same.
+            slot.more_files = true;
+            return Ok(None);
+        }
+        let held = former.map(|state| state.plan.hashes());
+        let part = held.as_ref().map_or(Part::All, Part::StatesBut);
+        let Some(plan) = StreamPlan::of(definitions, part)? else { return Ok(None) };
+        let is_part = held.is_some();
+        let tables = lake.to_read(&plan, is_part);
+
         let build = self.next_build(&mut slot);
         let store = self.checkpoints(app).begin(build, self.parts.budget_bytes);
         let mut state = AppState::new(plan, users.generation(), restarted.landed, store);
-        // Before the tables are looked at: of files that land meanwhile it is told.
-        state.batches = batches(self.parts.catalog.as_ref(), definitions).await?;
+        state.batches = batches;
         state.pass(self.parts.clock.now_ms());
         slot.gone = Gone::of(&self.parts.lake, app).await?;
         slot.searched = false;
         slot.building = Some(Serving { build, state, saved: None });
         slot.stale = false;
-        let tables = Tables {
-            events: self.parts.lake.table(app, layout::EVENTS).await?,
-            attributes: self.parts.lake.table(app, layout::ATTRIBUTES).await?,
-        };
-        Ok(Some((build, tables)))
+        slot.more_files = false;
+        Ok(Some(Begun { build, is_part, tables }))
+    }
+
+    /// The two tables, with what is in them.
+    pub(crate) async fn lake_now(&self, definitions: &Arc<Definitions>) -> Result<Lake> {
+        let (app, StreamParts { catalog, lake, .. }) = (&definitions.app.id, &self.parts);
+        loop {
+            let batches = FileBatches::of_sources(catalog.as_ref(), definitions).await?;
+            let events = lake.table(app, layout::EVENTS).await?;
+            let attributes = lake.table(app, layout::ATTRIBUTES).await?;
+            // Tables and batches move by one commit: with none in between they are of one moment.
+            if FileBatches::of_sources(catalog.as_ref(), definitions).await? == batches {
+                return Ok(Lake { events, attributes, batches });
+            }
+        }
     }
 
     async fn read(
@@ -139,9 +222,10 @@ impl Stream {
         build: u64,
         source: Source,
         table: &Table,
-        columns: &[&str],
+        columns: &[String],
     ) -> Result<()> {
-        let batches: Vec<BatchStream> = table.scan(columns).plan(1).await?.partitions();
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let batches: Vec<BatchStream> = table.scan(&columns).plan(1).await?.partitions();
         for mut batches in batches {
             while let Some(batch) = batches.next().await {
                 self.take_landed(app, build, source, &batch?).await?;
@@ -202,9 +286,10 @@ impl Stream {
         // Before its first user an app has no generation. What is published of none would be in
         // the way of that user's values; the tags become known to the index with them.
         let slot = &mut *slot;
+        let tags: Vec<usize> = (0..state.plan.without_crowds()).collect();
         if state.generation > 0 {
-            self.publish(app, state, &users).await?;
-            self.tell_published(state, &users).await?;
+            self.publish(app, state, &users, &tags).await?;
+            self.tell_published(state, &users, &tags).await?;
         }
         // Who is in the live crowds is compared once the states have seen what the log holds.
         slot.members.wait(self.parts.log.end(app).await?, true);
@@ -212,24 +297,26 @@ impl Stream {
         if !slot.stale {
             self.save(app, &mut built, &mut slot.members).await?;
         }
-        slot.serving = Some(built);
+        slot.lacking = false;
         slot.problem = None;
         drop(former);
-        self.checkpoints(app).sweep_others(Some(build)).await
+        let serving = slot.serving.insert(built);
+        self.checkpoints(app).sweep_others(Some(&serving.state.store)).await
     }
 
-    /// Puts the values of all users into the index.
-    async fn publish(
+    /// Puts the values that all users have of these tags into the index.
+    pub(crate) async fn publish(
         &self,
         app: &AppId,
         state: &mut AppState,
         users: &SharedUsers<'_>,
+        tags: &[usize],
     ) -> Result<()> {
         let deleted = users.deleted().await?;
         let pin = self.parts.index.pin(app).await?;
         let everybody: Vec<Ordinal> =
             state.users().iter().filter(|user| !deleted.contains(*user)).collect();
-        let tags = self.segments(app, state, &everybody, &pin).await?;
+        let tags = self.segments(app, state, &everybody, tags, &pin).await?;
         let publication = Publication {
             generation: state.generation,
             users: everybody.iter().copied().collect(),
@@ -246,6 +333,7 @@ impl Stream {
         app: &AppId,
         state: &mut AppState,
         everybody: &[Ordinal],
+        tags: &[usize],
         pin: &Pin,
     ) -> Result<Vec<TagPublication>> {
         let stored = self.parts.catalog.definitions(app).await?;
@@ -253,25 +341,27 @@ impl Stream {
             let own = stored.iter().find(|d| d.kind == "tag" && d.name == name.as_str());
             own.map(|definition| definition.body.clone()).unwrap_or_default()
         };
-        let of_tag = |tag: &crate::plan::LiveTag| Segment {
-            name: tag.name.clone(),
-            value_type: tag.value_type,
-            builder: SegmentBuilder::new(tag.value_type),
+        let of_tag = |number: &usize| {
+            let tag = &state.plan.tags[*number];
+            let builder = SegmentBuilder::new(tag.value_type);
+            (*number, Segment { name: tag.name.clone(), value_type: tag.value_type, builder })
         };
-        let tags = state.plan.without_crowds();
-        let mut segments: Vec<Segment> = state.plan.tags.iter().take(tags).map(of_tag).collect();
+        let mut segments: BTreeMap<usize, Segment> = tags.iter().map(of_tag).collect();
+        let with_states = state.plan.with_states();
+        let any_derived = tags.iter().any(|tag| *tag >= with_states);
         for users in everybody.chunks(USERS_AT_ONCE) {
-            let with_states = state.plan.with_states();
-            for (tag, segment) in segments.iter_mut().enumerate().take(with_states) {
-                let values = state.values(tag, users).await?;
+            for (tag, segment) in segments.range_mut(..with_states) {
+                let values = state.values(*tag, users).await?;
                 for (ordinal, value) in users.iter().zip(values) {
                     segment.add(*ordinal, value.as_ref())?;
                 }
             }
             let mut derived = ChangedTags::new();
-            state.derive(&mut derived, users).await?;
+            if any_derived {
+                state.derive(&mut derived, users).await?;
+            }
             for (tag, changed) in derived {
-                let Some(segment) = segments.get_mut(tag) else { continue };
+                let Some(segment) = segments.get_mut(&tag) else { continue };
                 for changed in changed {
                     segment.add(changed.now.ordinal, changed.now.value.as_ref())?;
                 }
@@ -287,7 +377,7 @@ impl Stream {
                 flushed_through: Some(pin.position()),
             })
         };
-        segments.into_iter().map(publish).collect()
+        segments.into_values().map(publish).collect()
     }
 }
 
@@ -307,20 +397,20 @@ impl Segment {
 }
 
 /// The states of this computation, unless another took its place.
-fn ours(building: &mut Option<Serving>, build: u64) -> Result<&mut Serving> {
+pub(crate) fn ours(building: &mut Option<Serving>, build: u64) -> Result<&mut Serving> {
     building.as_mut().filter(|building| building.build == build).ok_or_else(superseded)
 }
 
-fn superseded() -> Error {
+pub(crate) fn superseded() -> Error {
     Error::Superseded
 }
 
 /// The columns, each once.
-fn distinct<'c>(columns: impl Iterator<Item = &'c str>) -> Vec<&'c str> {
-    let mut all = Vec::new();
+fn distinct<'c>(columns: impl Iterator<Item = &'c str>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
     for column in columns {
-        if !all.contains(&column) {
-            all.push(column);
+        if !all.iter().any(|known| known == column) {
+            all.push(column.to_owned());
         }
     }
     all

@@ -9,14 +9,14 @@ use crate::store::{PageKey, PageKind, PageStore};
 use crate::timers::{Due, Timers};
 use crate::{Error, Result};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use taghouse_fold::{Look, Outcome, TileFold};
 use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, TimestampMs, Value};
 
 /// The places of two sets of users, under no tag's number.
-const DELETED: PageKey = PageKey { kind: PageKind::Timer, tag: u32::MAX, number: 0 };
-const SEEN: PageKey = PageKey { kind: PageKind::Timer, tag: u32::MAX, number: 1 };
+const DELETED: PageKey = PageKey { kind: PageKind::Timer, tag: u64::MAX, number: 0 };
+const SEEN: PageKey = PageKey { kind: PageKind::Timer, tag: u64::MAX, number: 1 };
 
 /// What a step adds to the states of one tag, by ordinal, ascending.
 pub(crate) struct TagUpdates {
@@ -78,8 +78,9 @@ pub(crate) struct AppState {
 impl AppState {
     /// No user has a state.
     pub(crate) fn new(plan: StreamPlan, generation: u64, position: u64, store: PageStore) -> Self {
-        let timers = Timers::new(plan.tags.len());
         let fold = TileFold::new(plan.fold.clone());
+        let tags = plan.all_hashes();
+        let (timers, ahead) = (Timers::new(&tags), Ahead::new(&tags));
         Self {
             plan,
             fold,
@@ -92,7 +93,7 @@ impl AppState {
             store,
             timers,
             moved: BTreeMap::new(),
-            ahead: Ahead::default(),
+            ahead,
             deleted: Bitmap::new(),
             seen: Bitmap::new(),
             seen_more: false,
@@ -104,8 +105,9 @@ impl AppState {
     /// # Errors
     /// Of the object store; `Damaged`.
     pub(crate) async fn load(&mut self) -> Result<()> {
-        self.timers = Timers::load(self.plan.tags.len(), &mut self.store).await?;
-        self.ahead = Ahead::load(self.plan.with_states(), &mut self.store).await?;
+        let tags = self.plan.all_hashes();
+        self.timers = Timers::load(&tags, &mut self.store).await?;
+        self.ahead = Ahead::load(&tags, &mut self.store).await?;
         let mut sets = self.store.load(&[DELETED, SEEN]).await?;
         self.deleted = set_of(sets.remove(&DELETED))?;
         self.seen = set_of(sets.remove(&SEEN))?;
@@ -132,12 +134,6 @@ impl AppState {
         fresh
     }
 
-    /// Goes on with other definitions of the same fingerprint: live crowds may be others.
-    pub(crate) fn replan(&mut self, plan: StreamPlan) {
-        self.timers.resize(plan.tags.len());
-        self.fold = TileFold::new(plan.fold.clone());
-        self.plan = plan;
-    }
 
     /// Time goes on, and never back.
     pub(crate) fn pass(&mut self, now_ms: TimestampMs) {
@@ -169,7 +165,7 @@ impl AppState {
         let mut changed = Vec::new();
         let mut moves = Vec::new();
         for pages in in_pages(&ordinals).chunks(PAGES_AT_ONCE) {
-            let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
+            let keys: Vec<PageKey> = pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
                 let updates = &updates[page.first..page.first + page.ordinals.len()];
@@ -278,7 +274,7 @@ impl AppState {
         let mut changed = Vec::with_capacity(users.len());
         let mut moves = Vec::new();
         for pages in in_pages(&users).chunks(PAGES_AT_ONCE) {
-            let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
+            let keys: Vec<PageKey> = pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
                 let trim = |number: usize, old: &[u8]| {
@@ -317,7 +313,7 @@ impl AppState {
         for tag in 0..self.plan.with_states() {
             for pages in in_pages(&newly).chunks(PAGES_AT_ONCE) {
                 let keys: Vec<PageKey> =
-                    pages.iter().map(|page| states(tag, page.number)).collect();
+                    pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
                 let loaded = self.store.load(&keys).await?;
                 for (page, key) in pages.iter().zip(&keys) {
                     if !loaded[key].is_empty() {
@@ -343,7 +339,7 @@ impl AppState {
     pub(crate) async fn adopt(&mut self, from: Ordinal, to: Ordinal) -> Result<TakenIn> {
         let mut updates = Vec::new();
         for tag in 0..self.plan.with_states() {
-            let key = states(tag, page_of(from));
+            let key = self.plan.states(tag, page_of(from));
             let pages = self.store.load(&[key]).await?;
             let more = PageReader::new(page_of(from), &pages[&key]).find(from)?.to_vec();
             if !more.is_empty() {
@@ -369,7 +365,7 @@ impl AppState {
     ) -> Result<Vec<Option<Value>>> {
         let mut values = Vec::with_capacity(users.len());
         for pages in in_pages(users).chunks(PAGES_AT_ONCE) {
-            let keys: Vec<PageKey> = pages.iter().map(|page| states(tag, page.number)).collect();
+            let keys: Vec<PageKey> = pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
                 for ordinal in page.ordinals {
@@ -384,6 +380,29 @@ impl AppState {
     /// Whether somebody who has states is among the deleted, and the states do not know it.
     pub(crate) fn lacks_deletions(&self, deleted: &Bitmap) -> bool {
         deleted.iter().any(|user| self.seen.contains(user) && !self.deleted.contains(user))
+    }
+
+    /// These were seen, too.
+    pub(crate) fn see_all(&mut self, users: &Bitmap) {
+        users.and_not(&self.seen).iter().for_each(|user| {
+            self.seen.insert(user);
+        });
+    }
+
+    /// Puts the sets of users into the store, as they are here.
+    ///
+    /// # Errors
+    /// `Damaged`.
+    pub(crate) fn save_sets(&mut self) -> Result<()> {
+        self.store.put(DELETED, bytes_of(&self.deleted)?);
+        self.store.put(SEEN, bytes_of(&self.seen)?);
+        Ok(())
+    }
+
+    /// Empties the pages of all tags but these.
+    pub(crate) fn keep_states_of(&mut self, tags: &[u64]) {
+        let kept: HashSet<u64> = tags.iter().copied().chain([DELETED.tag]).collect();
+        self.store.retain_tags(|tag| kept.contains(&tag));
     }
 
     /// Who was seen.
@@ -421,6 +440,11 @@ fn bytes_of(users: &Bitmap) -> Result<Vec<u8>> {
 }
 
 impl StreamPlan {
+    /// Where the states of a page of a tag's users are.
+    fn states(&self, tag: usize, page: u32) -> PageKey {
+        PageKey { kind: PageKind::States, tag: self.tags[tag].hash, number: i64::from(page) }
+    }
+
     fn merged(&self, tag: usize, state: &[u8], more: &[u8]) -> Result<Vec<u8>> {
         Ok(match &self.tags[tag].kind {
             LiveKind::Attribute { fold, .. } => fold.merge(state, more)?,
@@ -471,6 +495,3 @@ fn in_pages(ordinals: &[Ordinal]) -> Vec<InPage<'_>> {
     pages
 }
 
-fn states(tag: usize, page: u32) -> PageKey {
-    PageKey { kind: PageKind::States, tag: tag as u32, number: i64::from(page) }
-}

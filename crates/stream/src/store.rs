@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! file: pages | directory
-//! directory: for each page, 37 bytes: kind 1, tag 4, number 8, offset 8, length 8, checksum (XXH3) 8
+//! directory: for each page, 41 bytes: kind 1, tag 8, number 8, offset 8, length 8, checksum (XXH3) 8
 //! ```
 //!
 //! All numbers are little-endian.
@@ -25,7 +25,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-const ENTRY_BYTES: usize = 37;
+const ENTRY_BYTES: usize = 41;
 
 /// Files are written again when less than half of what they take is needed, and they take more
 /// than this.
@@ -46,8 +46,8 @@ pub(crate) enum PageKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PageKey {
     pub(crate) kind: PageKind,
-    /// The tag's number in the checkpoint.
-    pub(crate) tag: u32,
+    /// Which tag: [`crate::plan::LiveTag::hash`].
+    pub(crate) tag: u64,
     /// Of states the page's number, else the instant.
     pub(crate) number: i64,
 }
@@ -180,15 +180,46 @@ impl PageStore {
         self.dirty_bytes + self.clean.weight()
     }
 
-    /// The keys of a tag's pages of a kind, ascending.
-    pub(crate) fn keys(&self, kind: PageKind, tag: u32) -> Vec<PageKey> {
+    /// The keys of all tags' pages of a kind, ascending: those of one tag are side by side.
+    pub(crate) fn keys(&self, kind: PageKind) -> Vec<PageKey> {
         let stored = self.places.iter().filter(|(_, place)| place.len > 0).map(|(key, _)| key);
-        let of_tag = |key: &&PageKey| key.kind == kind && key.tag == tag;
+        let of_kind = |key: &&PageKey| key.kind == kind;
         let mut keys: Vec<PageKey> =
-            stored.chain(self.dirty.keys()).filter(of_tag).copied().collect();
+            stored.chain(self.dirty.keys()).filter(of_kind).copied().collect();
         keys.sort_unstable();
         keys.dedup();
         keys
+    }
+
+    /// Empties the pages of the tags that are not to be kept.
+    pub(crate) fn retain_tags(&mut self, keep: impl Fn(u64) -> bool) {
+        let stored = self.places.iter().filter(|(_, place)| place.len > 0).map(|(key, _)| key);
+        let goes: Vec<PageKey> =
+            stored.chain(self.dirty.keys()).filter(|key| !keep(key.tag)).copied().collect();
+        goes.into_iter().for_each(|key| self.put(key, Vec::new()));
+    }
+
+    /// Takes over the pages of another store, on top of its own. None of that may be in memory
+    /// alone: [`PageStore::flush`] it first.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        debug_assert!(other.dirty.is_empty());
+        let mut numbers = BTreeMap::new();
+        for (number, PageFile { mut saved, .. }) in other.files {
+            numbers.insert(number, self.next_file);
+            saved.number = self.next_file;
+            self.files.insert(self.next_file, PageFile { saved, live: 0 });
+            self.next_file += 1;
+        }
+        for (key, place) in other.places {
+            let Some(file) = numbers.get(&place.file) else { continue };
+            self.place(key, Place { file: *file, ..place });
+        }
+        self.obsolete.extend(other.obsolete);
+    }
+
+    /// The names of the objects that pages are in.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.values().map(|file| file.saved.name())
     }
 
     /// Pages, each as it is now; empty where there is none.
@@ -394,9 +425,8 @@ fn read_entry(entry: &[u8], file: u32) -> Result<(PageKey, Place)> {
         2 => PageKind::Ahead,
         other => return Err(Error::damaged(format!("a page of kind {other}"))),
     };
-    let tag = entry[1..].first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    let key = PageKey { kind, tag, number: number(5).cast_signed() };
-    Ok((key, Place { file, offset: number(13), len: number(21), checksum: number(29) }))
+    let key = PageKey { kind, tag: number(1), number: number(9).cast_signed() };
+    Ok((key, Place { file, offset: number(17), len: number(25), checksum: number(33) }))
 }
 
 #[cfg(test)]
@@ -437,7 +467,7 @@ mod tests {
         again.open(first.files()).await.unwrap();
         assert_eq!(page(&mut again, 1).await, b"");
         assert_eq!(page(&mut again, 2).await, b"deux");
-        assert_eq!(again.keys(PageKind::States, 3), [key(2), key(3)]);
+        assert_eq!(again.keys(PageKind::States), [key(2), key(3)]);
         assert_eq!(page(&mut again, 3).await, b"drei");
         assert_eq!(again.live_bytes(), 9);
         first.remove_obsolete().await;

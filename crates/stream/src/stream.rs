@@ -1,6 +1,6 @@
 //! All apps' streams: told of rows as they are admitted, and of time as it goes by.
 
-use crate::checkpoint::{Checkpoints, Wanted};
+use crate::checkpoint::{Checkpoints, Opened, Wanted};
 use crate::emission::Shown;
 use crate::gone::Gone;
 use crate::intake::{TakenIn, take_rows};
@@ -18,7 +18,7 @@ use taghouse_catalog::Catalog;
 use taghouse_feed::Feeds;
 use taghouse_identities::Identities;
 use taghouse_index::Index;
-use taghouse_ingest::{Admitted, Follower, batches, landed};
+use taghouse_ingest::{Admitted, FileBatches, Follower, landed};
 use taghouse_lake::Lake;
 use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock, TimestampMs};
@@ -74,8 +74,14 @@ pub(crate) struct Slot {
     pub(crate) serving: Option<Serving>,
     /// States that are computed from the lake, and take new rows in meanwhile.
     pub(crate) building: Option<Serving>,
-    /// The states are to be computed from the lake.
+    /// All states are to be computed from the lake.
     pub(crate) stale: bool,
+    /// The definitions have tags that the states are not of: those are to be computed.
+    pub(crate) lacking: bool,
+    /// Files have landed that the states may lack.
+    pub(crate) more_files: bool,
+    /// The states have seen some rows of such files: they are not worth a checkpoint.
+    pub(crate) taking_files: bool,
     /// Why the last computation failed, if it did.
     pub(crate) problem: Option<String>,
     pub(crate) gone: Gone,
@@ -141,14 +147,11 @@ impl Stream {
             slot.fail(app, &error);
             return Err(error);
         }
-        let Slot { serving, members, emitted, .. } = &mut *slot;
+        let Slot { serving, members, emitted, lacking, .. } = &mut *slot;
         if let Some(Serving { state, .. }) = serving {
             let users = self.parts.users.share(app).await;
-            match self.advance(state, members, &users).await {
-                Ok(more) => {
-                    *emitted += more;
-                    self.as_of_ms.lock().insert(app.clone(), state.now_ms);
-                }
+            match self.pass_time(state, members, &users, *lacking).await {
+                Ok(more) => *emitted += more,
                 // The users were renumbered: nothing failed, and it is known what to do.
                 Err(error @ Error::Renumbered) => slot.fail(app, &error),
                 Err(error) => {
@@ -158,7 +161,7 @@ impl Stream {
             }
         }
         let now_ms = self.parts.clock.steady_ms();
-        let rebuild = slot.stale && !slot.rebuilding && slot.not_before_ms <= now_ms;
+        let rebuild = slot.has_more() && !slot.rebuilding && slot.not_before_ms <= now_ms;
         slot.rebuilding |= rebuild;
         Ok(if rebuild { Tick::Rebuild } else { Tick::Done })
     }
@@ -167,10 +170,27 @@ impl Stream {
     pub async fn is_serving(&self, app: &AppId) -> bool {
         let slot = self.slot(app);
         let slot = slot.lock().await;
-        slot.serving.is_some() && !slot.stale && !slot.rebuilding
+        slot.serving.is_some() && !slot.has_more() && !slot.rebuilding
     }
 
-    async fn advance(
+    async fn pass_time(
+        &self,
+        state: &mut AppState,
+        members: &mut Members,
+        users: &SharedUsers<'_>,
+        lacking: bool,
+    ) -> Result<u64> {
+        let count = self.advance(state, members, users).await?;
+        // Crowds of tags that are still to be computed are not there to be looked at.
+        if !lacking {
+            self.fill_members(state, members, users).await?;
+        }
+        self.as_of_ms.lock().insert(users.app().clone(), state.now_ms);
+        Ok(count)
+    }
+
+    /// Shows what time changes, of some users; how many values.
+    pub(crate) async fn advance(
         &self,
         state: &mut AppState,
         members: &mut Members,
@@ -183,9 +203,7 @@ impl Stream {
         let mut changed = state.advance(SLICE).await?;
         state.derive(&mut changed, &[]).await?;
         let shown = Shown { changed, fresh: Vec::new(), position: state.position };
-        let count = self.emit(state, members, users, shown).await?;
-        self.fill_members(state, members, users).await?;
-        Ok(count)
+        self.emit(state, members, users, shown).await
     }
 
     /// Makes the slot one of these definitions: opens a checkpoint, or says that states are to be
@@ -214,20 +232,21 @@ impl Stream {
         {
             slot.building = None;
         }
-        if let Some(serving) = &mut slot.serving {
-            if serving.state.plan.fingerprint == fingerprint {
-                serving.state.replan(plan);
-            } else {
-                slot.stale = true;
+        if let Some(Serving { state, .. }) = &mut slot.serving {
+            // With tags that the states are not of, the former definitions go on to serve.
+            slot.lacking = !plan.hashes().is_subset(&state.plan.hashes());
+            if !slot.lacking {
+                state.replan(plan);
             }
             return Ok(());
         }
         if !std::mem::replace(&mut slot.opened, true) {
             slot.members = self.open_members(app).await?;
-            slot.serving = self.open(app, plan).await?;
-            if let Some(serving) = &slot.serving {
-                let end = serving.state.shown_unknown;
-                slot.members.wait(end, false);
+            if let Some(Opened { build, state, more_files }) = self.open(definitions).await? {
+                slot.members.wait(state.shown_unknown, false);
+                slot.lacking = state.plan.hashes() != plan.hashes();
+                slot.more_files = more_files;
+                slot.serving = Some(Serving { build, saved: Some(state.position), state });
             }
             slot.stale = slot.serving.is_none();
             slot.searched = false;
@@ -237,25 +256,26 @@ impl Stream {
         Ok(())
     }
 
-    async fn open(&self, app: &AppId, plan: StreamPlan) -> Result<Option<Serving>> {
+    async fn open(&self, definitions: &Arc<Definitions>) -> Result<Option<Opened>> {
+        let app = &definitions.app.id;
         let users = self.parts.users.share(app).await;
         let wanted = Wanted {
             generation: users.generation(),
             landed: landed(self.parts.catalog.as_ref(), app).await?,
-            batches: batches(self.parts.catalog.as_ref(), &plan.definitions).await?,
+            batches: FileBatches::of_sources(self.parts.catalog.as_ref(), definitions).await?,
             budget_bytes: self.parts.budget_bytes,
         };
-        let opened = self.checkpoints(app).open(plan, &wanted).await?;
-        let Some((build, mut state)) = opened else { return Ok(None) };
+        let opened = self.checkpoints(app).open(definitions, &wanted).await?;
+        let Some(mut opened) = opened else { return Ok(None) };
         // A start makes deletions again that had not settled, and with them goes a user who had
         // come back since. What came of that user is behind the checkpoint, and is not read again.
         let deleted = users.deleted().await?;
-        if state.lacks_deletions(&deleted) {
+        if opened.state.lacks_deletions(&deleted) {
             return Ok(None);
         }
-        state.shown_unknown = self.parts.log.end(app).await?;
-        state.opened_ms = self.parts.clock.now_ms();
-        Ok(Some(Serving { build, saved: Some(state.position), state }))
+        opened.state.shown_unknown = self.parts.log.end(app).await?;
+        opened.state.opened_ms = self.parts.clock.now_ms();
+        Ok(Some(opened))
     }
 
     /// The app has no live tags any more.
@@ -401,6 +421,11 @@ impl Slot {
         of(&self.serving) || of(&self.building)
     }
 
+    /// Whether there is something in the lake that the states are to have.
+    fn has_more(&self) -> bool {
+        self.stale || self.lacking || self.more_files
+    }
+
     /// The states are no good: they are computed again.
     pub(crate) fn fail(&mut self, app: &AppId, error: &crate::Error) {
         tracing::warn!(%app, %error, "the stream starts over from the lake");
@@ -419,7 +444,7 @@ impl Slot {
         Some(Status {
             position: serving.map(|serving| serving.state.position),
             saved_position: serving.and_then(|serving| serving.saved),
-            computing: self.building.is_some() || self.stale,
+            computing: self.building.is_some() || self.has_more() || self.taking_files,
             problem: self.problem.clone(),
             tags: shown.map_or(0, |state| state.plan.without_crowds()),
             users: shown.map_or(0, |state| state.users().len()),
@@ -448,7 +473,7 @@ impl Follower for Stream {
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
         // States that lack rows of the lake are not worth a checkpoint.
-        if slot.stale {
+        if slot.stale || slot.taking_files {
             return;
         }
         let Slot { serving, members, .. } = &mut *slot;
@@ -460,9 +485,12 @@ impl Follower for Stream {
 
     async fn files_landed(&self, app: &AppId) {
         let slot = self.slot(app);
+        slot.lock().await.more_files = true;
+    }
+
+    async fn taken_back(&self, app: &AppId) {
+        let slot = self.slot(app);
         let mut slot = slot.lock().await;
-        // What is being computed may lack the rows: it ends, and is computed once more. So files
-        // that land again and again keep nobody from values.
         slot.stale = true;
         // Also for a process that ends before it is done.
         if let Err(error) = self.checkpoints(app).forget().await {

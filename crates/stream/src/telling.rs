@@ -141,7 +141,7 @@ impl Stream {
         Ok(changes)
     }
 
-    /// Tells that all values of all tags were computed again.
+    /// Tells that all values of these tags were computed again.
     ///
     /// # Errors
     /// Of the feed.
@@ -149,9 +149,10 @@ impl Stream {
         &self,
         state: &AppState,
         users: &SharedUsers<'_>,
+        tags: &[usize],
     ) -> Result<()> {
         let published = |tag: &LiveTag| Change::TagPublished { tag: tag.name.clone() };
-        let tags = state.plan.tags.iter().filter(|tag| !tag.is_crowd && !tag.is_anonymous());
+        let tags = tags.iter().map(|tag| &state.plan.tags[*tag]).filter(|tag| !tag.is_anonymous());
         let changes: Vec<Change> = tags.map(published).collect();
         Ok(self.parts.feeds.append(users.app(), state.now_ms, state.position, &changes).await?)
     }

@@ -3,9 +3,12 @@
 
 use crate::store::{PageKey, PageKind, PageStore};
 use crate::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, TimestampMs};
+
+/// Timers that are read at once.
+const TIMERS_AT_ONCE: usize = 4096;
 
 #[derive(Default)]
 struct Timer {
@@ -15,11 +18,23 @@ struct Timer {
     changed: bool,
 }
 
-/// The timers of an app's tags with states.
+/// The timers of an app's tags.
 pub(crate) struct Timers {
-    by_tag: Vec<BTreeMap<TimestampMs, Timer>>,
+    /// By the tag's number.
+    by_tag: Vec<OfTag>,
     /// Timers that are done, and not yet taken from the store.
     done: Vec<PageKey>,
+}
+
+struct OfTag {
+    hash: u64,
+    timers: BTreeMap<TimestampMs, Timer>,
+}
+
+impl OfTag {
+    fn new(hash: u64) -> Self {
+        Self { hash, timers: BTreeMap::new() }
+    }
 }
 
 /// Users of whom a tag's value may have changed by time.
@@ -31,31 +46,52 @@ pub(crate) struct Due {
 }
 
 impl Timers {
-    pub(crate) fn new(tags: usize) -> Self {
-        Self { by_tag: (0..tags).map(|_| BTreeMap::new()).collect(), done: Vec::new() }
+    /// Of tags with these hashes.
+    pub(crate) fn new(tags: &[u64]) -> Self {
+        Self { by_tag: tags.iter().copied().map(OfTag::new).collect(), done: Vec::new() }
     }
 
     /// Those that a checkpoint holds.
-    pub(crate) async fn load(tags: usize, store: &mut PageStore) -> Result<Self> {
+    pub(crate) async fn load(tags: &[u64], store: &mut PageStore) -> Result<Self> {
         let mut timers = Self::new(tags);
-        for (tag, of_tag) in timers.by_tag.iter_mut().enumerate() {
-            let keys = store.keys(PageKind::Timer, tag as u32);
-            for (key, page) in store.load(&keys).await? {
+        let numbers: HashMap<u64, usize> = tags.iter().copied().zip(0..).collect();
+        for keys in store.keys(PageKind::Timer).chunks(TIMERS_AT_ONCE) {
+            for (key, page) in store.load(keys).await? {
+                let Some(number) = numbers.get(&key.tag) else { continue };
                 let users = Bitmap::from_bytes(page).map_err(|e| Error::damaged(e.to_string()))?;
-                of_tag.insert(key.number, Timer { users, ..Timer::default() });
+                let timer = Timer { users, ..Timer::default() };
+                timers.by_tag[*number].timers.insert(key.number, timer);
             }
         }
         Ok(timers)
     }
 
-    /// Of so many tags from now on.
-    pub(crate) fn resize(&mut self, tags: usize) {
-        self.by_tag.resize_with(tags, BTreeMap::new);
+    /// Goes on with other tags; those of the same hash keep their timers.
+    pub(crate) fn replan(&mut self, tags: &[u64]) {
+        let former = std::mem::replace(self, Self::new(tags));
+        self.done = former.done;
+        self.take(former.by_tag);
+    }
+
+    /// Takes over the timers of tags that have none here.
+    pub(crate) fn absorb(&mut self, mut other: Self) {
+        let timers = other.by_tag.iter_mut().flat_map(|of| of.timers.values_mut());
+        timers.for_each(|timer| timer.changed = true);
+        self.take(other.by_tag);
+    }
+
+    fn take(&mut self, former: Vec<OfTag>) {
+        let mut former: HashMap<u64, OfTag> = former.into_iter().map(|of| (of.hash, of)).collect();
+        for of_tag in &mut self.by_tag {
+            if let Some(own) = former.remove(&of_tag.hash) {
+                of_tag.timers.extend(own.timers);
+            }
+        }
     }
 
     /// The user's value of the tag may change at the instant.
     pub(crate) fn add(&mut self, tag: usize, at_ms: TimestampMs, user: Ordinal) {
-        let timer = self.by_tag[tag].entry(at_ms).or_default();
+        let timer = self.by_tag[tag].timers.entry(at_ms).or_default();
         timer.changed |= timer.users.insert(user);
         // It may have been passed already, in a slice before.
         timer.from = timer.from.min(user);
@@ -63,20 +99,21 @@ impl Timers {
 
     /// Whose values to look at as of now, at most `limit` users: the earliest first.
     pub(crate) fn due(&mut self, now_ms: TimestampMs, limit: usize) -> Option<Due> {
-        let first = |(tag, timers): (usize, &BTreeMap<TimestampMs, Timer>)| {
-            timers.first_key_value().map(|(at_ms, _)| (*at_ms, tag))
+        let first = |(tag, of): (usize, &OfTag)| {
+            of.timers.first_key_value().map(|(at_ms, _)| (*at_ms, tag))
         };
         let (at_ms, tag) = self.by_tag.iter().enumerate().filter_map(first).min()?;
         if at_ms > now_ms {
             return None;
         }
-        let timer = self.by_tag[tag].get_mut(&at_ms)?;
+        let OfTag { hash, timers } = &mut self.by_tag[tag];
+        let timer = timers.get_mut(&at_ms)?;
         let users = timer.users.page(timer.from, limit);
         match users.last() {
             Some(last) if users.len() == limit => timer.from = last.saturating_add(1),
             _ => {
-                self.by_tag[tag].remove(&at_ms);
-                self.done.push(key(tag, at_ms));
+                timers.remove(&at_ms);
+                self.done.push(key(*hash, at_ms));
             }
         }
         Some(Due { tag, at_ms, users })
@@ -84,7 +121,7 @@ impl Timers {
 
     /// Whether values of the tag are to be looked at as of now.
     pub(crate) fn are_due(&self, tag: usize, now_ms: TimestampMs) -> bool {
-        self.by_tag[tag].first_key_value().is_some_and(|(at_ms, _)| *at_ms <= now_ms)
+        self.by_tag[tag].timers.first_key_value().is_some_and(|(at_ms, _)| *at_ms <= now_ms)
     }
 
     /// How many users wait for how many instants.
@@ -94,8 +131,8 @@ impl Timers {
 
     /// The same of instants up to this one.
     pub(crate) fn pending_until(&self, now_ms: TimestampMs) -> u64 {
-        let waiting = |timers: &BTreeMap<TimestampMs, Timer>| -> u64 {
-            timers.range(..=now_ms).map(|(_, timer)| timer.users.len()).sum()
+        let waiting = |of: &OfTag| -> u64 {
+            of.timers.range(..=now_ms).map(|(_, timer)| timer.users.len()).sum()
         };
         self.by_tag.iter().map(waiting).sum()
     }
@@ -105,10 +142,10 @@ impl Timers {
         for done in self.done.drain(..) {
             store.put(done, Vec::new());
         }
-        for (tag, timers) in self.by_tag.iter_mut().enumerate() {
+        for OfTag { hash, timers } in &mut self.by_tag {
             for (at_ms, timer) in timers.iter_mut().filter(|(_, timer)| timer.changed) {
                 let bytes = timer.users.to_bytes().map_err(|e| Error::damaged(e.to_string()))?;
-                store.put(key(tag, *at_ms), bytes);
+                store.put(key(*hash, *at_ms), bytes);
                 timer.changed = false;
             }
         }
@@ -116,8 +153,8 @@ impl Timers {
     }
 }
 
-fn key(tag: usize, at_ms: TimestampMs) -> PageKey {
-    PageKey { kind: PageKind::Timer, tag: tag as u32, number: at_ms }
+fn key(tag: u64, at_ms: TimestampMs) -> PageKey {
+    PageKey { kind: PageKind::Timer, tag, number: at_ms }
 }
 
 #[cfg(test)]
@@ -126,7 +163,7 @@ mod tests {
 
     #[test]
     fn users_come_due_in_slices_the_earliest_instant_first() {
-        let mut timers = Timers::new(2);
+        let mut timers = Timers::new(&[70, 71]);
         (0..5).for_each(|user| timers.add(1, 100, user));
         timers.add(0, 200, 9);
         let mut slices = Vec::new();
@@ -140,8 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn tags_keep_their_timers_whatever_their_numbers() {
+        let mut timers = Timers::new(&[70, 71]);
+        timers.add(0, 100, 1);
+        timers.add(1, 100, 2);
+        timers.replan(&[72, 71]);
+        let mut more = Timers::new(&[72]);
+        more.add(0, 50, 3);
+        timers.absorb(more);
+        let all: Vec<_> =
+            std::iter::from_fn(|| timers.due(100, 9)).map(|due| (due.tag, due.users)).collect();
+        assert_eq!(all, [(0, vec![3]), (1, vec![2])]);
+    }
+
+    #[test]
     fn a_user_who_is_added_while_the_instant_is_worked_off_is_not_missed() {
-        let mut timers = Timers::new(1);
+        let mut timers = Timers::new(&[70]);
         [5, 6, 7].into_iter().for_each(|user| timers.add(0, 100, user));
         assert_eq!(timers.due(100, 2).map(|due| due.users), Some(vec![5, 6]));
         timers.add(0, 100, 1);

@@ -144,7 +144,7 @@ impl Watch {
                 && group
                     .filter
                     .as_ref()
-                    .is_none_or(|filter| filter.holds(&selection.batch.rows, row as usize));
+                    .is_none_or(|filter| filter.holds(&selection.batch.rows.at(row as usize)));
             if counts {
                 for tag in tags() {
                     if let Some(latest) =

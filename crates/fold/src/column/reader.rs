@@ -9,6 +9,7 @@ use arrow::datatypes::{
 };
 use std::sync::Arc;
 use taghouse_model::{Value, ValueType};
+use taghouse_rules::{Condition, Place, Predicate, Row};
 
 /// A typed view of an Arrow column, as the lake has them: `Time` in microseconds, `Decimal` with
 /// 128 bits, `Set` a list of Utf8.
@@ -170,6 +171,19 @@ impl Columns {
         self.names.iter().map(|(name, ty)| (name.as_str(), *ty))
     }
 
+    /// The predicate over these columns; those that it names are added. Names without a type have
+    /// no value.
+    pub(crate) fn condition(
+        &mut self,
+        predicate: &Predicate<Value>,
+        types: &dyn Fn(&str) -> Option<ValueType>,
+    ) -> Condition {
+        Condition::compile(predicate, |name| {
+            let value_type = types(name)?;
+            Some(Place { at: self.add(name, value_type), value_type })
+        })
+    }
+
     pub(crate) fn type_at(&self, position: usize) -> ValueType {
         self.names[position].1
     }
@@ -198,8 +212,38 @@ impl<'a> Rows<'a> {
         &self.readers[position]
     }
 
+    /// One of the rows.
+    pub(crate) fn at(&self, row: usize) -> RowAt<'_> {
+        RowAt { readers: &self.readers, row }
+    }
+
     /// A row's value by name: the slow way.
     pub(crate) fn value(&self, name: &str, row: usize) -> Option<Value> {
         self.readers[self.columns.position(name)?].value(row)
+    }
+}
+
+/// One row of a batch, its values in the order of `Columns`.
+#[derive(Clone, Copy)]
+pub(crate) struct RowAt<'a> {
+    readers: &'a [ColumnReader<'a>],
+    row: usize,
+}
+
+impl Row for RowAt<'_> {
+    fn is_set(&self, at: usize) -> bool {
+        self.readers[at].is_set(self.row)
+    }
+
+    fn number(&self, at: usize) -> Option<i128> {
+        self.readers[at].number(self.row)
+    }
+
+    fn text(&self, at: usize) -> Option<&str> {
+        self.readers[at].text(self.row)
+    }
+
+    fn value(&self, at: usize) -> Option<Value> {
+        self.readers[at].value(self.row)
     }
 }

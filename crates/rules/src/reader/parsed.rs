@@ -1,6 +1,7 @@
 //! A value of its column's type, as it is read from a cell.
 
 use super::number::print_units;
+use crate::Row;
 use rust_decimal::Decimal;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -63,5 +64,32 @@ impl Parsed<'_> {
             ),
             other => Cow::Owned(other.value()?.to_string()),
         })
+    }
+}
+
+impl Row for [Parsed<'_>] {
+    fn is_set(&self, at: usize) -> bool {
+        self.get(at).is_some_and(|value| *value != Parsed::None)
+    }
+
+    fn number(&self, at: usize) -> Option<i128> {
+        match self.get(at)? {
+            Parsed::Bool(value) => Some(i128::from(*value)),
+            Parsed::Int(value) | Parsed::Time(value) => Some(i128::from(*value)),
+            Parsed::Day(days) => Some(i128::from(*days)),
+            Parsed::Decimal { units, .. } => Some(*units),
+            Parsed::None | Parsed::Text(_) | Parsed::Set(_) => None,
+        }
+    }
+
+    fn text(&self, at: usize) -> Option<&str> {
+        match self.get(at)? {
+            Parsed::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn value(&self, at: usize) -> Option<Value> {
+        self.get(at)?.value()
     }
 }

@@ -17,10 +17,10 @@ use taghouse_feed::{Feeds, Retention};
 use taghouse_fold::ColumnReader;
 use taghouse_identities::Identities;
 use taghouse_index::{Index, LiveOptions};
-use taghouse_ingest::{Landing, LogRecord, MessageIds, OtherId, RecordBody};
+use taghouse_ingest::{Attendant, FileIngest, IngestOptions, Landing, LogRecord, MessageIds, OtherId, RecordBody};
 use taghouse_lake::{Lake, layout};
 use taghouse_log::{EmbeddedLog, EventLog};
-use taghouse_model::{AppId, Clock, TimestampMs, Value};
+use taghouse_model::{AppId, Clock, Name, TimestampMs, Value};
 use taghouse_produce::Producer;
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
 use taghouse_stream::{Stream, StreamParts, Tick};
@@ -219,6 +219,18 @@ impl World {
 
     async fn append(&self, record: LogRecord) {
         self.log.append(&self.app, vec![record.encode().unwrap()]).await.unwrap();
+    }
+
+    /// Takes a file in, in the place of one of its name; whether the stream is told.
+    pub async fn ingest(&self, file: &Path, is_told: bool) {
+        let files = FileIngest::new(self.catalog.clone(), self.lake.clone(), self.clock.clone());
+        let files = if is_told { files.beside(&self.landing) } else { files };
+        let options = IngestOptions { replace: true, ..IngestOptions::default() };
+        let (source, nobody) = (Name::new("old").unwrap(), Attendant::nobody());
+        files
+            .ingest(&self.app, &self.definitions, &source, &[file.to_owned()], &options, nobody)
+            .await
+            .unwrap();
     }
 
     /// What the engine does ten times a second.
