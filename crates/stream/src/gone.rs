@@ -20,6 +20,26 @@ pub(crate) struct Gone {
     /// Of deletions that are made while their records are still to be read: the position of the
     /// record. What came before it is older, and must not bring the user back.
     unread: HashMap<String, u64>,
+    /// Ids that go with the users whom they became.
+    with_user: HashMap<String, GoesWith>,
+}
+
+/// An id that is a user's who goes later.
+struct GoesWith {
+    user: String,
+    /// The position of the record of that.
+    gone: u64,
+    /// The part of the log in which the id became the user's.
+    part: u64,
+}
+
+/// What a link means for rows of before a deletion.
+pub(crate) struct Linked {
+    /// The id goes with its user.
+    pub(crate) is_gone: bool,
+    /// Rows of ids were left out that do not go after all: with the user whom they had become, they
+    /// are another's.
+    pub(crate) left_out: bool,
 }
 
 /// The rows of a batch that are to be looked at.
@@ -94,18 +114,36 @@ impl Gone {
             if self.unread.get(&user.user_id).is_some_and(|unread| *unread <= user.position) {
                 self.unread.remove(&user.user_id);
             }
+            let with = self.with_user.get(&user.user_id);
+            if with.is_some_and(|with| with.gone <= user.position) {
+                self.with_user.remove(&user.user_id);
+            }
         }
     }
 
-    /// An id became a user's at a log position. If that user went later, the id went too: it was
-    /// not known to be the user's yet. Gives whether it did.
-    pub(crate) fn link(&mut self, id: &str, user: &str, position: u64) -> bool {
-        let Some(gone) = self.unread.get(user).copied().filter(|gone| *gone > position) else {
-            return false;
-        };
-        let own = self.unread.entry(id.to_owned()).or_default();
-        *own = gone.max(*own);
-        true
+    /// An id became a user's at a log position, in the part of the log behind `part`. If that user
+    /// went later, the id went too: it was not known to be the user's yet.
+    pub(crate) fn link(&mut self, id: &str, user: &str, position: u64, part: u64) -> Linked {
+        let gone = self.unread.get(user).copied().filter(|gone| *gone > position);
+        let mut left_out = false;
+        // What was the id's is the user's now.
+        self.with_user.retain(|_, with| {
+            if with.user != id {
+                return true;
+            }
+            let Some(gone) = gone else {
+                left_out |= with.part != part;
+                return false;
+            };
+            user.clone_into(&mut with.user);
+            with.gone = gone;
+            true
+        });
+        if let Some(gone) = gone {
+            let with = GoesWith { user: user.to_owned(), gone, part };
+            self.with_user.insert(id.to_owned(), with);
+        }
+        Linked { is_gone: gone.is_some(), left_out }
     }
 
     /// The rows that are from after their user went, and came after it.
@@ -115,7 +153,7 @@ impl Gone {
     pub(crate) fn visible(&self, rows: &Rows<'_>) -> Result<Vec<u32>> {
         let Rows { batch, positions, from } = rows;
         let all = *from as u32..batch.num_rows() as u32;
-        if self.at_ms.is_empty() && self.unread.is_empty() {
+        if self.at_ms.is_empty() && self.unread.is_empty() && self.with_user.is_empty() {
             return Ok(all.collect());
         }
         let users = text(batch, "user_id")?;
@@ -129,6 +167,7 @@ impl Gone {
                     && received.value(row).div_euclid(1000) > *at_ms
             };
             self.unread.get(user).is_none_or(|unread| position > *unread)
+                && self.with_user.get(user).is_none_or(|with| position > with.gone)
                 && self.at_ms.get(user).is_none_or(later)
         };
         Ok(all.filter(is_visible).collect())

@@ -2,6 +2,7 @@
 //! their own any more.
 
 use crate::emission::Shown;
+use crate::gone::Linked;
 use crate::intake::{TakenIn, text};
 use crate::stream::{Serving, Slot, Stream};
 use crate::{Error, Result};
@@ -44,7 +45,7 @@ impl Stream {
         for link in rows.links {
             let gone = |of: &LinkEvent| rows.gone.iter().any(|gone| gone.position == of.position);
             if link.links {
-                self.follow_link(slot, users, link).await?;
+                self.follow_link(slot, users, link, rows.after).await?;
             } else if !gone(link) {
                 // What came under the id is part of the user's states: nobody knows which.
                 slot.stale |= unseen(&slot.serving, link) || unseen(&slot.building, link);
@@ -58,9 +59,11 @@ impl Stream {
         slot: &mut Slot,
         users: &SharedUsers<'_>,
         link: &LinkEvent,
+        part: u64,
     ) -> Result<()> {
         let LinkEvent { id, user, position, .. } = link;
-        let is_gone = slot.gone.link(id, user, *position);
+        let Linked { is_gone, left_out } = slot.gone.link(id, user, *position, part);
+        slot.stale |= left_out;
         let known = users.lookup(vec![id.clone()]).await?;
         let Some(from) = known.into_iter().next().flatten() else {
             // A process that was killed may have taken the id away, and not told of it.

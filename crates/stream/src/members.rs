@@ -262,6 +262,13 @@ impl Stream {
             }
             members.crowds.insert(name.clone(), set);
         }
+        if is_known {
+            // Of a crowd that is none any more everybody leaves.
+            for (name, CrowdSet { version, users: before, .. }) in former {
+                let nobody = CrowdSet { version, ..CrowdSet::default() };
+                self.tell_difference(state, users, &name, &before, &nobody).await?;
+            }
+        }
         members.known = true;
         members.filled = Some(state.plan.definitions.clone());
         Ok(())

@@ -8,6 +8,8 @@
 mod told;
 mod world;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use taghouse_model::Clock;
 use taghouse_testkit::Dice;
@@ -74,6 +76,8 @@ attributes:
   age: {{ column: age, type: int }}
   vip: {{ column: vip, type: bool }}
   renews: {{ column: renews, type: date }}
+---
+{{kind: source, name: old, format: csv, message_id: id, user_id: user, event: {{column: event}}, time: time, properties: {{sku: sku, qty: {{column: qty, type: int}}}}, attributes: {{age: {{column: age, type: int}}}}}}
 ---
 {{kind: tag, name: buys_30d, type: int, mode: both, aggregate: {{events: [buy], function: count, window: 30d}}}}
 ---
@@ -226,6 +230,16 @@ cohort:
     )
 }
 
+/// Definitions that come and go beside the others, under which nothing else changes.
+const MORE: &str = r#"
+---
+{kind: tag, name: skus_ever, type: int, mode: both, aggregate: {events: [buy, view], function: count_distinct, value: sku}}
+---
+{kind: tag, name: renewing_buyer, type: bool, mode: both, expression: skus_ever >= 2 && renews within next 20d}
+---
+{kind: crowd, name: keen, live: true, expression: renewing_buyer == true || skus_ever >= 3}
+"#;
+
 /// Values of users that were compared.
 static COMPARED: AtomicU64 = AtomicU64::new(0);
 
@@ -299,6 +313,31 @@ impl Story {
         world.event(&user, name, time_ms, &id, &properties).await;
     }
 
+    /// A file of some rows; some of them with ids of messages that calls have brought, or bring later.
+    /// Sometimes it takes the place of one that was there. Whether the stream is told of it.
+    async fn file(&mut self, world: &World, folder: &Path) -> bool {
+        let mut text = "id,user,event,time,sku,qty,age\n".to_owned();
+        for _ in 0..1 + self.dice.below(5) {
+            let number = match self.dice.below(3) {
+                0 => self.dice.below(self.next_id.max(1)),
+                _ => self.next_id,
+            };
+            self.next_id += u64::from(number == self.next_id);
+            let id = format!("m{:03}", number * 7919 % 1000 + number / 1000 * 1000);
+            let late = self.dice.below(30 * 24) as i64 * HOUR_MS / 2;
+            let time = jiff::Timestamp::from_millisecond(world.clock.now_ms() - 1 - late).unwrap();
+            let user = self.somebody();
+            let name = self.dice.pick(&["buy", "view", "go"]).unwrap();
+            let age = if self.dice.one_in(2) { "33" } else { "" };
+            text += &format!("{id},{user},{name},{time},b,{},{age}\n", self.dice.below(5));
+        }
+        let (number, is_told) = (self.dice.below(40), !self.dice.one_in(4));
+        let file = folder.join(format!("{number}.csv"));
+        std::fs::write(&file, text).unwrap();
+        world.ingest(&file, is_told).await;
+        is_told
+    }
+
     fn a_while(&mut self) -> i64 {
         match self.dice.below(6) {
             0 => 0,
@@ -312,20 +351,31 @@ impl Story {
 
 async fn compare(world: &World, seed: u64, step: usize) {
     world.settle().await;
-    let shown = world.shown(&TAGS).await;
+    let has_more = world.definitions.tags.contains_key("skus_ever");
+    let more: &[&str] = if has_more { &["skus_ever", "renewing_buyer"] } else { &[] };
+    let tags = [TAGS.as_slice(), more].concat();
+    let shown = world.shown(&tags).await;
     let told = Told::read(world).await;
-    told.compare_values(&shown, &format!("seed {seed}, step {step}"));
-    for crowd in ["hot_now", "recent", "soon"] {
+    told.compare_values(&shown, &tags, &format!("seed {seed}, step {step}"));
+    for crowd in ["hot_now", "recent", "soon"].into_iter().chain(has_more.then_some("keen")) {
         let members = world.members(crowd).await;
         told.compare_members(crowd, &members, &format!("seed {seed}, step {step}"));
     }
-    let produced = world.produced(&TAGS).await;
+    let produced = world.produced(&tags).await;
     assert_eq!(shown, produced, "seed {seed}, step {step}, at {}", world.clock.now_ms());
     let values: usize = shown.values().map(|tags| tags.len()).sum();
     COMPARED.fetch_add(values as u64, Ordering::Relaxed);
     // The production has published, and landed: nothing of the stream's has changed by that.
     world.settle().await;
-    assert_eq!(world.shown(&TAGS).await, produced, "seed {seed}, after the production {step}");
+    assert_eq!(world.shown(&tags).await, produced, "seed {seed}, after the production {step}");
+}
+
+/// A restart: nothing is told to end. But for what the feed writes in the background, as a process
+/// that is gone cannot.
+async fn restarted(world: World, folder: &Path, clock: &Arc<HandClock>, text: &str) -> World {
+    world.feeds.leave().await;
+    drop(world);
+    World::open(folder, clock, text).await
 }
 
 async fn story(seed: u64) {
@@ -348,14 +398,10 @@ async fn story(seed: u64) {
                 world.follow().await;
             }
         }
-        match story.dice.below(10) {
+        match story.dice.below(13) {
             0 => world.land().await,
             1 => {
-                // A restart: nothing is told to end.
-                // But for what the feed writes in the background, as a process that is gone cannot.
-                world.feeds.leave().await;
-                drop(world);
-                world = World::open(folder.path(), &clock, &text).await;
+                world = restarted(world, folder.path(), &clock, &text).await;
             }
             2 => {
                 let id = story.somebody();
@@ -385,6 +431,23 @@ async fn story(seed: u64) {
             6 => {
                 let id = story.somebody();
                 world.unlink(&id).await;
+            }
+            7 | 8 => {
+                if !story.file(&world, folder.path()).await {
+                    // As one that was killed between the commit and the word of it.
+                    world = restarted(world, folder.path(), &clock, &text).await;
+                }
+            }
+            9 => {
+                // A tag and its crowd more, or less: the others stay as they are.
+                text = match text.contains(MORE) {
+                    true => text.replace(MORE, ""),
+                    false => text + MORE,
+                };
+                world.definitions = world::definitions(&text);
+                if story.dice.one_in(3) {
+                    world = restarted(world, folder.path(), &clock, &text).await;
+                }
             }
             _ => {}
         }

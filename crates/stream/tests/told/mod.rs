@@ -61,8 +61,11 @@ impl Told {
         assert_ne!(before, Some(enters), "{user} and {crowd}: told twice");
     }
 
-    pub fn compare_values(&self, shown: &Values, what: &str) {
-        for ((user, tag), value) in &self.values {
+    /// `tags`: of which `shown` are the values.
+    pub fn compare_values(&self, shown: &Values, tags: &[&str], what: &str) {
+        for ((user, tag), value) in
+            self.values.iter().filter(|((_, tag), _)| tags.contains(&tag.as_str()))
+        {
             let now = shown.get(user).and_then(|of_user| of_user.get(tag));
             assert_eq!(now, value.as_ref(), "{what}: {tag} of {user}");
         }
