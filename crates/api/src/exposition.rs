@@ -143,6 +143,16 @@ const APP_METRICS: [AppMetric; 25] = [
         "Values of live tags that changed since the process began.",
         live!(app => live, number(live.tags.values)),
     ),
+    counter(
+        "taghouse_live_tags_computed_total",
+        "Live tags whose values were computed from the lake since the process began.",
+        live!(app => live, number(live.tags.computed)),
+    ),
+    counter(
+        "taghouse_live_file_rows_total",
+        "Rows of files that came into live tags without such a computation.",
+        live!(app => live, number(live.tags.file_rows)),
+    ),
     gauge("taghouse_feed_last_id", "Id of the last record of the app's change feed.", |app| {
         number(app.feed.end)
     }),

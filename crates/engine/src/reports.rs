@@ -66,6 +66,8 @@ pub(crate) fn live_tags(status: &Status, zone: &TimeZone) -> LiveReport {
         timers_due: status.timers_due,
         ahead: status.ahead,
         values: status.values,
+        computed: status.computed,
+        file_rows: status.file_rows,
     }
 }
 

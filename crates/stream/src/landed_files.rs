@@ -93,10 +93,14 @@ impl Stream {
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
         slot.taking_files = false;
+        let end = self.parts.log.end(app).await?;
         match (outcome, &mut slot.serving) {
             (Ok(()), Some(serving)) => {
                 serving.state.batches = lake.landed();
+                serving.state.shown_unknown = serving.state.shown_unknown.min(end);
                 serving.saved = None;
+                let pending = slot.members.pending.iter_mut();
+                pending.for_each(|pending| pending.position = pending.position.min(end));
                 Ok(())
             }
             // What was taken in cannot be taken out.
@@ -169,7 +173,7 @@ impl Stream {
         let users = self.parts.users.share(app).await;
         self.find_gone(&mut slot, app).await?;
         let identities = self.parts.identities.of(app).await?;
-        let Slot { serving, gone, members, emitted, stale, .. } = &mut *slot;
+        let Slot { serving, gone, members, emitted, file_rows, stale, .. } = &mut *slot;
         let Some(Serving { state, .. }) = serving.as_mut().filter(|_| !*stale) else {
             return Err(Error::Superseded);
         };
@@ -178,6 +182,7 @@ impl Stream {
         if rows.is_empty() {
             return Ok(());
         }
+        *file_rows += rows.len() as u64;
         let selected = Selected { batch: &by_user(batch, &identities)?, rows };
         let intake = match source {
             Source::Events => Intake { events: Some(selected), ..Intake::default() },

@@ -98,6 +98,7 @@ impl Stream {
         // 3. The values of tags that are new, or follow from such.
         let is_new = |tag: &usize| !held.contains(&state.plan.tags[*tag].hash);
         let more: Vec<usize> = (0..state.plan.without_crowds()).filter(is_new).collect();
+        slot.computed += more.len() as u64;
         if state.generation > 0 {
             self.publish(app, state, &users, &more).await?;
             self.tell_published(state, &users, &more).await?;

@@ -287,6 +287,7 @@ impl Stream {
         // the way of that user's values; the tags become known to the index with them.
         let slot = &mut *slot;
         let tags: Vec<usize> = (0..state.plan.without_crowds()).collect();
+        slot.computed += tags.len() as u64;
         if state.generation > 0 {
             self.publish(app, state, &users, &tags).await?;
             self.tell_published(state, &users, &tags).await?;

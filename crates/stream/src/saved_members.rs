@@ -24,6 +24,9 @@ struct Saved {
     feed_id: u64,
     object: String,
     crowds: Vec<SavedCrowd>,
+    /// Behind the sets: the deletions that were told of, as JSON, so many bytes.
+    #[serde(default)]
+    deleted_bytes: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +45,14 @@ struct Told {
     moved: BTreeMap<(Name, String), bool>,
     /// Who was deleted, and the log position of that.
     deleted: BTreeMap<String, u64>,
+    /// A crowd whose members are to be read again.
+    published: Option<Name>,
+}
+
+/// What the object of the members holds.
+struct Content {
+    sets: Bytes,
+    deleted: BTreeMap<String, u64>,
 }
 
 impl Stream {
@@ -58,8 +69,19 @@ impl Stream {
             return Ok(unknown());
         };
         self.parts.feeds.begin_behind(app, saved.feed_id).await?;
-        match self.read_members(app, &saved).await {
-            Ok(members) => Ok(members),
+        let content = self.read_content(&saved).await;
+        let told = self.told_since(app, saved.feed_id).await?;
+        let mut deleted = match &content {
+            Ok(content) => content.deleted.clone(),
+            Err(_) => BTreeMap::new(),
+        };
+        deleted.extend(told.deleted.clone());
+        let read = match content {
+            Ok(content) => self.read_members(app, &saved, content.sets, told).await,
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(members) => Ok(Members { told_deleted: deleted, ..members }),
             Err(error) => {
                 tracing::warn!(%app, %error, "the members of live crowds are computed again");
                 let empty = |crowd: &SavedCrowd| CrowdSet {
@@ -68,19 +90,38 @@ impl Stream {
                     users: Bitmap::new(),
                 };
                 let crowds = saved.crowds.iter().map(|crowd| (crowd.name.clone(), empty(crowd)));
-                Ok(Members { crowds: crowds.collect(), ..unknown() })
+                Ok(Members { crowds: crowds.collect(), told_deleted: deleted, ..unknown() })
             }
         }
     }
 
-    async fn read_members(&self, app: &AppId, saved: &Saved) -> Result<Members> {
+    async fn read_content(&self, saved: &Saved) -> Result<Content> {
         let failed = |e: object_store::Error| Error::Store {
             object: saved.object.clone(),
             detail: e.to_string(),
         };
         let path = ObjectPath::from(saved.object.as_str());
         let object = self.parts.objects.get(&path).await.map_err(failed)?;
-        let mut content: Bytes = object.bytes().await.map_err(failed)?;
+        let mut sets: Bytes = object.bytes().await.map_err(failed)?;
+        let damaged = || Error::damaged(saved.object.as_str());
+        let end = sets.len().checked_sub(saved.deleted_bytes).ok_or_else(damaged)?;
+        let deleted = match sets.split_off(end) {
+            none if none.is_empty() => BTreeMap::new(),
+            json => serde_json::from_slice(&json).map_err(|_| damaged())?,
+        };
+        Ok(Content { sets, deleted })
+    }
+
+    async fn read_members(
+        &self,
+        app: &AppId,
+        saved: &Saved,
+        mut content: Bytes,
+        told: Told,
+    ) -> Result<Members> {
+        if let Some(crowd) = told.published {
+            return Err(Error::damaged(format!("nobody was told who is in {crowd}")));
+        }
         let users = self.parts.users.share(app).await;
         // Before its first user an app has no generation.
         if users.generation() != saved.generation && saved.generation > 0 {
@@ -96,8 +137,6 @@ impl Stream {
             let (expression, version) = (crowd.expression.clone(), crowd.version);
             members.crowds.insert(crowd.name.clone(), CrowdSet { expression, version, users: set });
         }
-        let told = self.told_since(app, saved.feed_id).await?;
-        members.told_deleted = told.deleted;
         for ((crowd, user), entered) in told.moved {
             let Some(set) = members.crowds.get_mut(&crowd) else { continue };
             let Some(ordinal) = users.ordinal(&user).await? else { continue };
@@ -134,7 +173,7 @@ impl Stream {
                         told.deleted.insert(user.to_string(), position);
                     }
                     Change::CrowdPublished { crowd, .. } => {
-                        return Err(Error::damaged(format!("nobody was told who is in {crowd}")));
+                        told.published = Some(crowd);
                     }
                     Change::Tag { .. } | Change::TagPublished { .. } => {}
                 }
@@ -162,12 +201,16 @@ impl Stream {
             crowds.push(SavedCrowd { name, expression, version: *version, bytes: set.len() });
             content.extend(set);
         }
+        let deleted =
+            serde_json::to_vec(&members.told_deleted).map_err(|e| Error::Task(e.to_string()))?;
+        let deleted_bytes = deleted.len();
+        content.extend(deleted);
         let failed =
             |e: object_store::Error| Error::Store { object: object.clone(), detail: e.to_string() };
         let path = ObjectPath::from(object.as_str());
         self.parts.objects.put(&path, PutPayload::from(content)).await.map_err(failed)?;
-        let saved =
-            Saved { generation: members.generation, feed_id, object: object.clone(), crowds };
+        let generation = members.generation;
+        let saved = Saved { generation, feed_id, object: object.clone(), crowds, deleted_bytes };
         let value = serde_json::to_value(&saved).map_err(|e| Error::Task(e.to_string()))?;
         let expected = before.as_ref().map(|pointer| pointer.revision);
         let (kind, name) = (KIND.to_owned(), NAME.to_owned());

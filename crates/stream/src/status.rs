@@ -29,4 +29,8 @@ pub struct Status {
     pub ahead: u64,
     /// Values shown since the process began.
     pub values: u64,
+    /// Tags whose values were computed from the lake since then, each time it was done.
+    pub computed: u64,
+    /// Rows of files that were taken in since then without that.
+    pub file_rows: u64,
 }

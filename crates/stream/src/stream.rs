@@ -98,8 +98,12 @@ pub(crate) struct Slot {
     opened: bool,
     /// The last computation from the lake that began.
     last_build: u64,
-    /// Of this process.
+    /// Values that this process has shown.
     pub(crate) emitted: u64,
+    /// Tags whose values it has computed from the lake.
+    pub(crate) computed: u64,
+    /// Rows of files that it has taken in otherwise.
+    pub(crate) file_rows: u64,
 }
 
 /// States, and which computation from the lake they began with.
@@ -242,7 +246,11 @@ impl Stream {
         }
         if !std::mem::replace(&mut slot.opened, true) {
             slot.members = self.open_members(app).await?;
-            if let Some(Opened { build, state, more_files }) = self.open(definitions).await? {
+            if let Some(Opened { build, mut state, more_files }) = self.open(definitions).await? {
+                // With rows of files that the states lack, more was shown than the log tells of.
+                if more_files {
+                    state.shown_unknown = u64::MAX;
+                }
                 slot.members.wait(state.shown_unknown, false);
                 slot.lacking = state.plan.hashes() != plan.hashes();
                 slot.more_files = more_files;
@@ -360,9 +368,9 @@ impl Stream {
         }
         self.save_members(app, members).await?;
         self.checkpoints(app).save(serving.build, &mut serving.state).await?;
-        // A computation from the lake begins behind what has landed, so not before the last one.
-        let before = serving.saved.unwrap_or(0);
-        members.told_deleted.retain(|_, position| *position > before);
+        // A computation from the lake begins behind what has landed.
+        let landed = landed(self.parts.catalog.as_ref(), app).await?;
+        members.told_deleted.retain(|_, position| *position > landed);
         serving.saved = Some(serving.state.position);
         Ok(())
     }
@@ -455,6 +463,8 @@ impl Slot {
             ahead: shown.map_or(0, |state| state.ahead.len()),
             timers_due: shown.map_or(0, |state| state.timers.pending_until(state.now_ms)),
             values: self.emitted,
+            computed: self.computed,
+            file_rows: self.file_rows,
         })
     }
 }

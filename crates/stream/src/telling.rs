@@ -96,6 +96,7 @@ impl Stream {
             let told = members.told_deleted.get(&gone.user_id);
             if told.is_none_or(|told| *told < gone.position) {
                 members.told_deleted.insert(gone.user_id.clone(), gone.position);
+                members.changed = true;
                 changes.push(Change::UserDeleted { user: gone.user_id.as_str().into() });
             }
         }

@@ -51,6 +51,13 @@ pub struct LiveReport {
     pub ahead: u64,
     /// Values that changed since the process began.
     pub values: u64,
+    /// Tags whose values were computed from the lake since then; one that was computed twice counts
+    /// twice.
+    #[serde(default)]
+    pub computed: u64,
+    /// Rows of files that came into the values since then without such a computation.
+    #[serde(default)]
+    pub file_rows: u64,
 }
 
 /// The result of an ingestion.
