@@ -173,3 +173,30 @@ impl Gone {
         Ok(all.filter(is_visible).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belonged_to_an_id_goes_with_its_new_user() {
+        // In the log: "a" becomes "b"'s, "b" becomes "c"'s, "b" is deleted.
+        let unread = HashMap::from([("b".to_owned(), 9)]);
+        let mut gone = Gone { unread: unread.clone(), ..Gone::default() };
+        assert!(gone.link("a", "b", 3, 0).is_gone);
+        let moved = gone.link("b", "c", 5, 0);
+        assert!(!moved.is_gone && !moved.left_out, "no row was looked at in between");
+        assert!(gone.with_user.is_empty());
+
+        // The same over two parts: rows of "a" were left out by the first.
+        let mut gone = Gone { unread, ..Gone::default() };
+        assert!(gone.link("a", "b", 3, 0).is_gone);
+        assert!(gone.link("b", "c", 5, 4).left_out);
+
+        // The new user goes too.
+        let unread = HashMap::from([("b".to_owned(), 9), ("c".to_owned(), 11)]);
+        let mut gone = Gone { unread, ..Gone::default() };
+        assert!(gone.link("a", "b", 3, 0).is_gone && gone.link("b", "c", 5, 4).is_gone);
+        assert_eq!(gone.with_user["a"].gone, 11);
+    }
+}
