@@ -19,6 +19,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod absorb;
 mod attribute;
 mod attribute_fold;
 mod batch;
@@ -43,6 +44,7 @@ mod tile;
 mod tile_fold;
 mod units;
 
+pub use absorb::{Absorb, Absorbed};
 pub use attribute::parse_attribute;
 pub use attribute_fold::{AttributeFold, AttributeRow};
 pub use batch::{

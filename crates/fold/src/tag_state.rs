@@ -21,7 +21,7 @@ pub const STATE_VERSION: u8 = 1;
 /// [`crate::TileFold`]; merges commute.
 #[derive(Clone, Copy)]
 pub struct TagFold<'a> {
-    tag: &'a PlannedTag,
+    pub(crate) tag: &'a PlannedTag,
 }
 
 impl FoldPlan {
@@ -135,26 +135,6 @@ impl TagFold<'_> {
         Ok(all.map_or(Look::steady(Outcome::Nothing), |all| self.tag.look(all, as_of_ms)))
     }
 
-    /// Shows every as-of time after the given one at which a tile of the state comes into the
-    /// window or leaves it.
-    ///
-    /// # Errors
-    /// As [`TagFold::merge`].
-    pub fn changes(
-        &self,
-        state: &[u8],
-        as_of_ms: TimestampMs,
-        mut see: impl FnMut(TimestampMs),
-    ) -> Result<()> {
-        let span = &self.tag.span;
-        let mut tiles = TileBytes::new(self.tag.form(), state);
-        while let Some(TileSlice { tile, .. }) = tiles.next()? {
-            let moments = [span.comes(tile), span.leaves(tile)];
-            moments.into_iter().flatten().filter(|at_ms| *at_ms > as_of_ms).for_each(&mut see);
-        }
-        Ok(())
-    }
-
     /// The first as-of time after the given one at which a tile with events comes into the window
     /// or leaves it, so that the value may change without any event; `None` if there is none.
     ///
@@ -181,9 +161,9 @@ impl TagFold<'_> {
 
 /// One tile of a state.
 #[derive(Clone, Copy)]
-struct TileSlice<'a> {
-    tile: i64,
-    bytes: &'a [u8],
+pub(crate) struct TileSlice<'a> {
+    pub(crate) tile: i64,
+    pub(crate) bytes: &'a [u8],
 }
 
 impl TileSlice<'_> {
@@ -193,18 +173,18 @@ impl TileSlice<'_> {
 }
 
 /// Goes through the tiles of a state.
-struct TileBytes<'a> {
+pub(crate) struct TileBytes<'a> {
     form: PartialForm,
     rest: &'a [u8],
     before: Option<i64>,
 }
 
 impl<'a> TileBytes<'a> {
-    fn new(form: PartialForm, state: &'a [u8]) -> Self {
+    pub(crate) fn new(form: PartialForm, state: &'a [u8]) -> Self {
         Self { form, rest: state, before: None }
     }
 
-    fn next(&mut self) -> Result<Option<TileSlice<'a>>> {
+    pub(crate) fn next(&mut self) -> Result<Option<TileSlice<'a>>> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -234,6 +214,11 @@ impl StateWriter {
         Self { bytes: Vec::with_capacity(bytes), before: None }
     }
 
+    /// Writes behind these bytes.
+    pub(crate) fn behind(bytes: Vec<u8>) -> Self {
+        Self { bytes, before: None }
+    }
+
     /// Begins another state behind the one before.
     pub(crate) fn restart(&mut self) {
         self.before = None;
@@ -250,7 +235,7 @@ impl StateWriter {
         self.before = Some(tile);
     }
 
-    fn push(&mut self, tile: TileSlice<'_>) {
+    pub(crate) fn push(&mut self, tile: TileSlice<'_>) {
         self.begin(tile.tile);
         self.bytes.extend_from_slice(tile.bytes);
     }

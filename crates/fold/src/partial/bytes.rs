@@ -19,7 +19,21 @@ pub(crate) trait Bytes: Sized {
 }
 
 /// Writes a whole number.
-pub(crate) fn put(out: &mut Vec<u8>, mut number: u128) {
+pub(crate) fn put(out: &mut Vec<u8>, number: u128) {
+    // Nearly all numbers are small, and 64 bits cost a third.
+    match u64::try_from(number) {
+        Ok(mut number) => {
+            while number >= 0x80 {
+                out.push(number as u8 | 0x80);
+                number >>= 7;
+            }
+            out.push(number as u8);
+        }
+        Err(_) => put_large(out, number),
+    }
+}
+
+fn put_large(out: &mut Vec<u8>, mut number: u128) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -34,6 +48,19 @@ pub(crate) fn put_signed(out: &mut Vec<u8>, number: i128) {
 
 /// Reads what [`put`] wrote.
 pub(crate) fn take(from: &mut &[u8]) -> Option<u128> {
+    // Nine bytes of seven bits fit in 64.
+    let mut number = 0_u64;
+    for (at, byte) in from.iter().take(9).enumerate() {
+        number |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            *from = &from[at + 1..];
+            return Some(u128::from(number));
+        }
+    }
+    take_large(from)
+}
+
+fn take_large(from: &mut &[u8]) -> Option<u128> {
     let (mut number, mut shift) = (0_u128, 0);
     loop {
         let (first, rest) = from.split_first()?;

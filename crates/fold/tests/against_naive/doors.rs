@@ -5,7 +5,8 @@ use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
 use std::sync::Arc;
 use taghouse_fold::{
-    BatchFold, BatchPlan, ColumnBuilder, ColumnReader, EventBatch, FoldPlan, TileFold,
+    Absorb, BatchFold, BatchPlan, ColumnBuilder, ColumnReader, EventBatch, FoldPlan, Outcome,
+    TagFold, TileFold,
 };
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::EventTag;
@@ -26,10 +27,35 @@ pub(crate) fn state(plan: &Arc<FoldPlan>, parts: &[Vec<&Event>]) -> Vec<u8> {
         fold.step_batch(&EventBatch::new(plan, &batch).unwrap(), &rows, &users);
         for (user, delta) in fold.take()[0].iter() {
             assert_eq!(user, 7);
-            state = plan.tag(0).merge(&state, delta).unwrap();
+            state = absorbed(plan.tag(0), &state, delta, events[0].time_ms);
         }
     }
     state
+}
+
+/// What both have seen; taking `more` in in one pass is merging, trimming and looking.
+pub(crate) fn absorbed(tag: TagFold<'_>, state: &[u8], more: &[u8], as_of_ms: i64) -> Vec<u8> {
+    let whole = tag.merge(state, more).unwrap();
+    for (trims, compares) in [(false, true), (true, true), (true, false)] {
+        let (mut expected, mut out, mut moments) = (whole.clone(), b"before".to_vec(), Vec::new());
+        let how = Absorb { as_of_ms, trims, compares };
+        let absorbed = tag.absorb(state, more, how, &mut out, |at_ms| moments.push(at_ms)).unwrap();
+        if trims {
+            tag.trim(&mut expected, as_of_ms).unwrap();
+        }
+        assert_eq!(out, [b"before".to_vec(), expected.clone()].concat());
+        let before =
+            if compares { tag.outcome(state, as_of_ms).unwrap() } else { Outcome::Nothing };
+        let now = tag.look(&whole, as_of_ms).unwrap();
+        assert_eq!(absorbed.before, before);
+        assert_eq!((absorbed.now.outcome, absorbed.now.next_ms), (now.outcome, now.next_ms));
+        assert!(moments.iter().all(|at_ms| *at_ms > as_of_ms));
+        // What comes next is of a tile that was there, or is one of these moments.
+        let of_state = tag.next_change(state, as_of_ms).unwrap();
+        let next = of_state.into_iter().chain(moments).min();
+        assert_eq!(next, tag.next_change(&whole, as_of_ms).unwrap());
+    }
+    whole
 }
 
 /// Up to the as-of time in the order of arrival, the rest in the order of time; at each event and
@@ -57,9 +83,9 @@ pub(crate) fn sliding(case: &Case, user: usize) -> Result<(), TestCaseError> {
     let mut later: Vec<&Event> = own(false).collect();
     later.sort_by_key(|e| e.time_ms);
     for event in later {
-        kept = tag.merge(&kept, &state(&plan, &[vec![event]])).unwrap();
-        seen.events.push(event.clone());
         now = event.time_ms + 1;
+        kept = absorbed(tag, &kept, &state(&plan, &[vec![event]]), now);
+        seen.events.push(event.clone());
         tag.trim(&mut kept, now).unwrap();
         prop_assert_eq!(
             value(&kept, now),
@@ -105,7 +131,7 @@ pub(crate) fn merged(case: &Case, user: usize) -> Result<Option<Value>, TestCase
         case.events.iter().filter(|e| e.user == user && e.time_ms < case.as_of_ms).collect();
     let part = |part| own.iter().copied().filter(|e| e.part == part).collect::<Vec<_>>();
     let parts: Vec<Vec<u8>> = (0..3).map(|number| state(&plan, &[part(number)])).collect();
-    let merge = |a: &[u8], b: &[u8]| tag.merge(a, b).unwrap();
+    let merge = |a: &[u8], b: &[u8]| absorbed(tag, a, b, case.as_of_ms);
     let left = merge(&merge(&parts[0], &parts[1]), &parts[2]);
     let right = merge(&parts[2], &merge(&parts[1], &parts[0]));
     let whole = state(&plan, &[own]);

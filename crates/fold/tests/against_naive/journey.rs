@@ -1,6 +1,6 @@
 //! Random sessions, state machines and sequences, through the batch and through states.
 
-use crate::doors::{record_batch, state};
+use crate::doors::{absorbed, record_batch, state};
 use crate::generate::{Event, ZONES, events, types, window};
 use crate::journey_naive;
 use jiff::tz::TimeZone;
@@ -190,7 +190,7 @@ pub(crate) fn sliding(case: &JourneyCase, user: usize) -> Result<(), TestCaseErr
         case.events.iter().filter(|e| e.user == user && e.time_ms < case.as_of_ms).collect();
     let part = |part| own.iter().copied().filter(|e| e.part == part).collect::<Vec<_>>();
     let parts: Vec<Vec<u8>> = (0..3).map(|number| state(&plan, &[part(number)])).collect();
-    let merge = |a: &[u8], b: &[u8]| tag.merge(a, b).unwrap();
+    let merge = |a: &[u8], b: &[u8]| absorbed(tag, a, b, case.as_of_ms);
     let left = merge(&merge(&parts[0], &parts[1]), &parts[2]);
     let right = merge(&parts[2], &merge(&parts[1], &parts[0]));
     let mut kept = state(&plan, std::slice::from_ref(&own));

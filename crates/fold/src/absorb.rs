@@ -1,0 +1,195 @@
+//! What is new goes into a state, in one pass: the stream does this for each user and tag of a
+//! micro-batch.
+
+use crate::cell::{Cell, Natural};
+use crate::journey::Look;
+use crate::partial::{AnyPartial, Bytes, CellKind, Count, Partial, PartialForm, Sum};
+use crate::tag_state::{StateWriter, TagFold, TileBytes, TileSlice};
+use crate::{Error, Outcome, Result};
+use std::cmp::Ordering;
+use taghouse_model::TimestampMs;
+use taghouse_rules::AggregateFunction;
+
+/// How a state takes in what is new.
+#[derive(Debug, Clone, Copy)]
+pub struct Absorb {
+    /// Values are asked for as of this instant.
+    pub as_of_ms: TimestampMs,
+    /// Drops the tiles that are out of the window as of then, and ever after.
+    pub trims: bool,
+    /// Whether the value before is asked for.
+    pub compares: bool,
+}
+
+/// The values of a state that took something in.
+#[derive(Debug, Clone)]
+pub struct Absorbed {
+    /// The one before; nothing where it was not asked for.
+    pub before: Outcome,
+    /// The one from now on.
+    pub now: Look,
+}
+
+/// The partial aggregate of a tile, of one kind or of any.
+trait TilePartial: Clone {
+    fn read(form: PartialForm, from: &mut &[u8]) -> Option<Self>;
+    fn merge(&mut self, form: PartialForm, other: &Self);
+    fn write(&self, form: PartialForm, out: &mut Vec<u8>);
+    fn any(self) -> AnyPartial;
+}
+
+impl TilePartial for AnyPartial {
+    fn read(form: PartialForm, from: &mut &[u8]) -> Option<Self> {
+        Self::read(form, from)
+    }
+
+    fn merge(&mut self, form: PartialForm, other: &Self) {
+        self.merge(form, other);
+    }
+
+    fn write(&self, form: PartialForm, out: &mut Vec<u8>) {
+        self.write(form, out);
+    }
+
+    fn any(self) -> AnyPartial {
+        self
+    }
+}
+
+/// Of the kinds that are a few bytes, and that most tags are.
+macro_rules! small {
+    ($partial:ident) => {
+        impl TilePartial for $partial {
+            fn read(_: PartialForm, from: &mut &[u8]) -> Option<Self> {
+                Bytes::read(CellKind::Number, from)
+            }
+
+            fn merge(&mut self, _: PartialForm, other: &Self) {
+                Partial::<Cell>::merge(self, other, &Natural);
+            }
+
+            fn write(&self, _: PartialForm, out: &mut Vec<u8>) {
+                Bytes::write(self, out);
+            }
+
+            fn any(self) -> AnyPartial {
+                AnyPartial::$partial(self)
+            }
+        }
+    };
+}
+
+small!(Count);
+small!(Sum);
+
+/// What the tiles in the window come to.
+struct InWindow<P>(Option<P>);
+
+impl<P: TilePartial> InWindow<P> {
+    fn add(&mut self, form: PartialForm, partial: &P) {
+        match &mut self.0 {
+            Some(all) => all.merge(form, partial),
+            None => self.0 = Some(partial.clone()),
+        }
+    }
+}
+
+impl TagFold<'_> {
+    /// Writes behind `out` what `state` and `more` come to, as [`TagFold::merge`] gives it, and
+    /// gives the values before and after it, as [`TagFold::look`] does. Shows every as-of time
+    /// after the asked one at which a tile that `state` does not have comes into the window or
+    /// leaves it.
+    ///
+    /// # Errors
+    /// [`Error::State`] for bytes that are not of this tag; `out` is empty then.
+    pub fn absorb(
+        &self,
+        state: &[u8],
+        more: &[u8],
+        how: Absorb,
+        out: &mut Vec<u8>,
+        see: impl FnMut(TimestampMs),
+    ) -> Result<Absorbed> {
+        use AggregateFunction as F;
+        match self.tag.form() {
+            PartialForm::Aggregate { function: F::Count, .. } => {
+                self.absorb_as::<Count>(state, more, how, out, see)
+            }
+            PartialForm::Aggregate { function: F::Sum | F::Avg, cells: CellKind::Number } => {
+                self.absorb_as::<Sum>(state, more, how, out, see)
+            }
+            _ => self.absorb_as::<AnyPartial>(state, more, how, out, see),
+        }
+    }
+
+    fn absorb_as<P: TilePartial>(
+        &self,
+        state: &[u8],
+        more: &[u8],
+        how: Absorb,
+        out: &mut Vec<u8>,
+        mut see: impl FnMut(TimestampMs),
+    ) -> Result<Absorbed> {
+        let (form, span) = (self.tag.form(), &self.tag.span);
+        let (first, last) = span.range(how.as_of_ms);
+        let in_window = |tile: i64| first <= tile && tile <= last;
+        let (mut before, mut now) = (InWindow::<P>(None), InWindow::<P>(None));
+        let (mut left, mut right) = (TileBytes::new(form, state), TileBytes::new(form, more));
+        let (mut old, mut new) = (left.next()?, right.next()?);
+        let mut writer = StateWriter::behind(std::mem::take(out));
+        loop {
+            let order = match (old, new) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(old), Some(new)) => old.tile.cmp(&new.tile),
+            };
+            let from_old = old.filter(|_| order.is_le());
+            let from_new = new.filter(|_| order.is_ge());
+            let Some(TileSlice { tile, .. }) = from_old.or(from_new) else { break };
+            // What a tile comes to is read where it counts, or is added to another.
+            let counts = in_window(tile);
+            let reads = counts || order.is_eq();
+            let read = |slice: Option<TileSlice<'_>>| match slice {
+                Some(slice) if reads => {
+                    P::read(form, &mut &*slice.bytes).map(Some).ok_or(Error::State)
+                }
+                _ => Ok(None),
+            };
+            let (was, added) = (read(from_old)?, read(from_new)?);
+            if counts {
+                if let Some(was) = was.as_ref().filter(|_| how.compares) {
+                    before.add(form, was);
+                }
+                was.iter().chain(&added).for_each(|partial| now.add(form, partial));
+            }
+            if from_old.is_none() {
+                let moments = [span.comes(tile), span.leaves(tile)];
+                let moments = moments.into_iter().flatten();
+                moments.filter(|at_ms| *at_ms > how.as_of_ms).for_each(&mut see);
+            }
+            if !how.trims || tile >= first {
+                match (was, added) {
+                    (Some(mut both), Some(added)) => {
+                        both.merge(form, &added);
+                        writer.begin(tile);
+                        both.write(form, &mut writer.bytes);
+                    }
+                    _ => from_old.or(from_new).into_iter().for_each(|slice| writer.push(slice)),
+                }
+            }
+            if order.is_le() {
+                old = left.next()?;
+            }
+            if order.is_ge() {
+                new = right.next()?;
+            }
+        }
+        *out = writer.bytes;
+        let look = |all: InWindow<P>| match all.0 {
+            Some(all) => self.tag.look(all.any(), how.as_of_ms),
+            None => Look::steady(Outcome::Nothing),
+        };
+        Ok(Absorbed { before: look(before).outcome, now: look(now) })
+    }
+}
