@@ -5,12 +5,14 @@
 //! has room again.
 
 use crate::{Error, Result, key};
+use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::path::{Path, PathBuf};
 use taghouse_disk::{Mark, Standing, caught};
 
 const CACHE_BYTES: u64 = 16 << 20;
+const BLOCK_BYTES: u32 = 32 << 10;
 const JOURNAL_ENDING: &str = "jnl";
 
 /// fjall's handles. Nobody keeps a clone of them, so that the store can be closed.
@@ -116,13 +118,20 @@ fn database(path: &Path) -> fjall::Result<Database> {
     Database::builder(path).cache_size(CACHE_BYTES).worker_threads(1).open()
 }
 
+/// Records are read in order, by the thousand: large blocks, and no filters.
+fn of_records() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+        .filter_policy(FilterPolicy::disabled())
+}
+
 fn open(path: &Path) -> Result<Opened> {
     let open = || {
         let database = database(path).map_err(|error| match error {
             fjall::Error::Locked => Error::Locked(path.to_owned()),
             other => Error::from(other),
         })?;
-        let keyspace = database.keyspace("log", KeyspaceCreateOptions::default)?;
+        let keyspace = database.keyspace("log", of_records)?;
         Ok(Opened { database, keyspace })
     };
     // fjall panics on some bytes that it never wrote.
