@@ -2,6 +2,7 @@
 //! position that they hold.
 
 use crate::landed_files::Lacking;
+use crate::page::PAGE_VERSION;
 use crate::plan::{Part, StreamPlan};
 use crate::state::AppState;
 use crate::store::{PageStore, SavedFile, remove};
@@ -28,6 +29,9 @@ struct Saved {
     version: u8,
     /// The hashes of the tags whose states they are, ascending.
     tags: Vec<u64>,
+    /// Of the pages' bytes.
+    #[serde(default)]
+    page_version: u8,
     generation: u64,
     position: u64,
     now_ms: TimestampMs,
@@ -109,6 +113,7 @@ impl Checkpoints {
         let plan = StreamPlan::of(definitions, Part::Only(&held))?;
         let Some(plan) = plan.filter(|plan| plan.with_states() > 0) else { return Ok(None) };
         let fits = saved.version == STATE_VERSION
+            && saved.page_version == PAGE_VERSION
             && saved.generation == wanted.generation
             && saved.position >= wanted.landed
             && wanted.takes_files(&saved);
@@ -139,6 +144,7 @@ impl Checkpoints {
         let saved = Saved {
             version: STATE_VERSION,
             tags: sorted(state.plan.hashes()),
+            page_version: PAGE_VERSION,
             generation: state.generation,
             position: state.position,
             now_ms: state.now_ms,

@@ -3,14 +3,14 @@
 use crate::ahead::Ahead;
 use crate::emission::NewValue;
 use crate::intake::TakenIn;
-use crate::page::{PageReader, page_of, rewrite};
+use crate::page::{Page, page_of, rewrite};
 use crate::plan::{LiveKind, StreamPlan};
 use crate::store::{PageKey, PageKind, PageStore};
 use crate::timers::{Due, Timers};
 use crate::{Error, Result};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use taghouse_fold::{Look, Outcome, TileFold};
+use taghouse_fold::{Absorb, Absorbed, Look, Outcome, TileFold};
 use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, TimestampMs, Value};
 
@@ -158,54 +158,40 @@ impl AppState {
 
     async fn merge_tag(&mut self, tag: usize, updates: &[Update]) -> Result<Vec<Changed>> {
         let ordinals: Vec<Ordinal> = updates.iter().map(|update| update.ordinal).collect();
-        let (plan, now_ms) = (&self.plan, self.now_ms);
         // A value that time has changed already, and that is still to be shown, is not known.
-        let settled = !self.timers.are_due(tag, now_ms);
+        let settled = !self.timers.are_due(tag, self.now_ms);
         let known = settled && self.position >= self.shown_unknown;
+        let how = Absorb { as_of_ms: self.now_ms, trims: settled, compares: known };
+        let Self { plan, store, timers, .. } = self;
         let mut changed = Vec::new();
-        let mut moves = Vec::new();
         for pages in in_pages(&ordinals).chunks(PAGES_AT_ONCE) {
-            let keys: Vec<PageKey> = pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
-            let loaded = self.store.load(&keys).await?;
+            let keys: Vec<PageKey> =
+                pages.iter().map(|page| plan.states(tag, page.number)).collect();
+            let loaded = store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
                 let updates = &updates[page.first..page.first + page.ordinals.len()];
-                let change = |number: usize, old: &[u8]| {
+                let change = |number: usize, old: &[u8], new: &mut Vec<u8>| {
                     let Update { ordinal, more } = &updates[number];
-                    let mut new = plan.merged(tag, old, more)?;
-                    if settled {
-                        plan.trim(tag, &mut new, now_ms)?;
-                    }
-                    let Look { outcome, next_ms } = plan.look(tag, &new, now_ms)?;
-                    moves.extend(next_ms.map(|at_ms| Move { at_ms, ordinal: *ordinal }));
-                    let (before, now) = (plan.value(tag, old, now_ms)?, outcome.value());
+                    let mut see = |at_ms| timers.add(tag, at_ms, *ordinal);
+                    let Absorbed { before, now } =
+                        plan.absorb(tag, old, more, how, new, &mut see)?;
+                    now.next_ms.into_iter().for_each(see);
+                    let (before, now) = (before.value(), now.outcome.value());
                     if !known || before != now {
                         let now = NewValue { ordinal: *ordinal, value: now };
                         changed.push(Changed { before: known.then_some(before), now });
                     }
-                    Ok(new)
+                    Ok(())
                 };
                 let bytes = rewrite(page.number, &loaded[key], page.ordinals, change)?;
-                self.store.put(*key, bytes);
+                store.put(*key, bytes);
             }
         }
-        self.set_timers(tag, updates)?;
-        self.add_moves(tag, moves);
         Ok(changed)
     }
 
     fn add_moves(&mut self, tag: usize, moves: Vec<Move>) {
         moves.into_iter().for_each(|Move { at_ms, ordinal }| self.timers.add(tag, at_ms, ordinal));
-    }
-
-    fn set_timers(&mut self, tag: usize, updates: &[Update]) -> Result<()> {
-        if !matches!(self.plan.tags[tag].kind, LiveKind::OverEvents) {
-            return Ok(());
-        }
-        let fold = self.plan.fold.tag(tag);
-        for Update { ordinal, more } in updates {
-            fold.changes(more, self.now_ms, |at_ms| self.timers.add(tag, at_ms, *ordinal))?;
-        }
-        Ok(())
     }
 
     /// Whether time has gone past instants that are still to be looked at.
@@ -277,7 +263,7 @@ impl AppState {
             let keys: Vec<PageKey> = pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
-                let trim = |number: usize, old: &[u8]| {
+                let trim = |number: usize, old: &[u8], out: &mut Vec<u8>| {
                     let ordinal = page.ordinals[number];
                     let mut new = old.to_vec();
                     // No further: what later instants took away they are still to show.
@@ -289,7 +275,8 @@ impl AppState {
                     if before.as_ref() != Some(&now.value) {
                         changed.push(Changed { before, now });
                     }
-                    Ok(new)
+                    out.extend_from_slice(&new);
+                    Ok(())
                 };
                 let bytes = rewrite(page.number, &loaded[key], page.ordinals, trim)?;
                 self.store.put(*key, bytes);
@@ -317,7 +304,7 @@ impl AppState {
                 let loaded = self.store.load(&keys).await?;
                 for (page, key) in pages.iter().zip(&keys) {
                     if !loaded[key].is_empty() {
-                        let none = |_: usize, _: &[u8]| Ok(Vec::new());
+                        let none = |_: usize, _: &[u8], _: &mut Vec<u8>| Ok(());
                         let bytes = rewrite(page.number, &loaded[key], page.ordinals, none)?;
                         self.store.put(*key, bytes);
                     }
@@ -341,7 +328,7 @@ impl AppState {
         for tag in 0..self.plan.with_states() {
             let key = self.plan.states(tag, page_of(from));
             let pages = self.store.load(&[key]).await?;
-            let more = PageReader::new(page_of(from), &pages[&key]).find(from)?.to_vec();
+            let more = Page::read(page_of(from), &pages[&key])?.find(from).to_vec();
             if !more.is_empty() {
                 updates.push(TagUpdates { tag, updates: vec![Update { ordinal: to, more }] });
             }
@@ -368,9 +355,9 @@ impl AppState {
             let keys: Vec<PageKey> = pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
+                let read = Page::read(page.number, &loaded[key])?;
                 for ordinal in page.ordinals {
-                    let state = PageReader::new(page.number, &loaded[key]).find(*ordinal)?;
-                    values.push(self.plan.value(tag, state, self.now_ms)?);
+                    values.push(self.plan.value(tag, read.find(*ordinal), self.now_ms)?);
                 }
             }
         }
@@ -452,10 +439,24 @@ impl StreamPlan {
         })
     }
 
-    fn trim(&self, tag: usize, state: &mut Vec<u8>, now_ms: TimestampMs) -> Result<()> {
+    /// As [`taghouse_fold::TagFold::absorb`], of a tag of any kind.
+    fn absorb(
+        &self,
+        tag: usize,
+        state: &[u8],
+        more: &[u8],
+        how: Absorb,
+        out: &mut Vec<u8>,
+        see: impl FnMut(TimestampMs),
+    ) -> Result<Absorbed> {
         match &self.tags[tag].kind {
-            LiveKind::OverEvents => Ok(self.fold.tag(tag).trim(state, now_ms)?),
-            LiveKind::Attribute { .. } | LiveKind::Derived(_) => Ok(()),
+            LiveKind::OverEvents => Ok(self.fold.tag(tag).absorb(state, more, how, out, see)?),
+            LiveKind::Attribute { .. } | LiveKind::Derived(_) => {
+                let new = self.merged(tag, state, more)?;
+                out.extend_from_slice(&new);
+                let outcome = |state| Ok::<_, Error>(self.look(tag, state, how.as_of_ms)?.outcome);
+                Ok(Absorbed { before: outcome(state)?, now: Look::steady(outcome(&new)?) })
+            }
         }
     }
 
