@@ -16,8 +16,12 @@ use taghouse_ingest::{Admitted, HandChange, HandOp};
 use taghouse_model::{Ordinal, Value, ValueType};
 use taghouse_users::SharedUsers;
 
-/// The ids of users who exist.
-pub(crate) struct UserIds(BTreeMap<Ordinal, Arc<str>>);
+/// The ids of users who exist, by ascending ordinals.
+pub(crate) struct UserIds {
+    ordinals: Vec<Ordinal>,
+    /// `None`: the dictionary has forgotten the user.
+    ids: Vec<Option<Arc<str>>>,
+}
 
 impl UserIds {
     /// Those of the users who are not deleted.
@@ -29,16 +33,17 @@ impl UserIds {
         ordinals: impl Iterator<Item = Ordinal>,
     ) -> Result<Self> {
         let deleted = users.deleted().await?;
-        let ordinals: BTreeSet<Ordinal> =
-            ordinals.filter(|user| !deleted.contains(*user)).collect();
-        let ordinals: Vec<Ordinal> = ordinals.into_iter().collect();
+        let mut ordinals: Vec<Ordinal> = ordinals.collect();
+        ordinals.sort_unstable();
+        ordinals.dedup();
+        ordinals.retain(|user| !deleted.contains(*user));
         let ids = users.ids(ordinals.clone()).await?;
-        let known = |(ordinal, id): (Ordinal, Option<String>)| Some((ordinal, id?.into()));
-        Ok(Self(ordinals.into_iter().zip(ids).filter_map(known).collect()))
+        Ok(Self { ordinals, ids: ids.into_iter().map(|id| id.map(Arc::from)).collect() })
     }
 
     pub(crate) fn get(&self, user: Ordinal) -> Option<Arc<str>> {
-        self.0.get(&user).cloned()
+        let at = self.ordinals.binary_search(&user).ok()?;
+        self.ids[at].clone()
     }
 }
 
