@@ -29,6 +29,9 @@ use taghouse_users::{DeletionWatch, SharedUsers, Users};
 /// wait for midnight.
 const SLICE: usize = 20_000;
 
+/// So many slices are worked off before events are looked at again.
+const SLICES_AT_ONCE: usize = 4;
+
 /// How long somebody who asks how a stream is doing waits for whoever works on it.
 const STATUS_WAIT: Duration = Duration::from_millis(200);
 
@@ -204,10 +207,17 @@ impl Stream {
             return Err(Error::Renumbered);
         }
         state.pass(self.parts.clock.now_ms());
-        let mut changed = state.advance(SLICE).await?;
-        state.derive(&mut changed, &[]).await?;
-        let shown = Shown { changed, fresh: Vec::new(), position: state.position };
-        self.emit(state, members, users, shown).await
+        let mut count = 0;
+        for _ in 0..SLICES_AT_ONCE {
+            let mut changed = state.advance(SLICE).await?;
+            state.derive(&mut changed, &[]).await?;
+            let shown = Shown { changed, fresh: Vec::new(), position: state.position };
+            count += self.emit(state, members, users, shown).await?;
+            if !state.is_behind() {
+                break;
+            }
+        }
+        Ok(count)
     }
 
     /// Makes the slot one of these definitions: opens a checkpoint, or says that states are to be
