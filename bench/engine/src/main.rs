@@ -20,11 +20,16 @@ mod published;
 mod range;
 mod scenario;
 mod snapshot;
+mod stream;
 mod timing;
 
 use anyhow::{Context, bail};
 use crowd_spec::Spec;
 use std::path::Path;
+
+/// As the server's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -41,6 +46,7 @@ async fn main() -> anyhow::Result<()> {
             crowd(name, &Spec::read(Path::new(spec))?, rest).await?
         }
         ["snapshot", folder] => snapshot::run(Path::new(folder)).await?,
+        ["stream", name, ref rest @ ..] => stream::run(name, rest).await?,
         ["dictionary", folder, ids] => dictionary::run(
             Path::new(folder),
             ids.parse().context("the number of ids is not a number")?,
@@ -53,7 +59,7 @@ async fn main() -> anyhow::Result<()> {
             .await?
         }
         _ => bail!(
-            "usage: taghouse-bench nested-count FOLDER USERS | crowd NAME SPEC FOLDER… | snapshot FOLDER | dictionary FOLDER IDS | lake-landing FOLDER LANDINGS"
+            "usage: taghouse-bench nested-count FOLDER USERS | crowd NAME SPEC FOLDER… | snapshot FOLDER | dictionary FOLDER IDS | lake-landing FOLDER LANDINGS | stream NAME FOLDER…"
         ),
     };
     println!("{answer}");

@@ -55,3 +55,13 @@ fn memory_bytes(field: &str) -> u64 {
         .find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) << 10
 }
+
+/// The time that all threads of this process have had of cores so far, in seconds.
+pub(crate) fn cpu_seconds() -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name may hold spaces; user and system time are the 12th and 13th behind it.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    // Linux counts a hundred a second for this file.
+    Ok(ticks.iter().sum::<f64>() / 100.0)
+}
