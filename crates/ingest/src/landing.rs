@@ -12,7 +12,8 @@ use crate::landing_memory::{HeldLanding, Memory, Restarted};
 use crate::linking::link_files;
 use crate::live_rows::Landed;
 use crate::live_totals::{
-    LANDED_AT_ONCE, LiveTotals, POINTER_KIND, POINTER_NAME, landed_value, position,
+    ADMITTED_AT_ONCE, LANDED_AT_ONCE, LiveTotals, POINTER_KIND, POINTER_NAME, landed_value,
+    position,
 };
 use crate::pending::{Batches, Pending, identified};
 use crate::seen::remember_landed;
@@ -186,8 +187,8 @@ impl Landing {
     }
 
     /// Lands what is admitted and what the log holds besides, and trims it. Cheap where there is
-    /// nothing to land: then nothing changes. After `stop` it lands what it has begun with, 50,000
-    /// calls at most, and leaves the rest in the log. See it to its end: dropped, it may leave work
+    /// nothing to land: then nothing changes. After `stop` it lands what it has begun with,
+    /// 200,000 calls at most, and leaves the rest in the log. See it to its end: dropped, it may leave work
     /// on other threads that meets the next landing's. What [`Landing::admit`] had to land since
     /// the last call counts to this one.
     ///
@@ -333,7 +334,7 @@ impl Landing {
             }
             let (ids, of) = (self.ids.clone(), app.clone());
             blocking(move || ids.begin(&of)).await?;
-            let mut records = self.log.read(app, after, room).await?;
+            let mut records = self.log.read(app, after, room.min(ADMITTED_AT_ONCE)).await?;
             records.retain(|(position, _)| *position <= end);
             if records.is_empty() {
                 break;

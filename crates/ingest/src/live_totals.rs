@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 use taghouse_catalog::{Catalog, Pointer};
 use taghouse_model::{AppId, TimestampMs};
 
-/// Records that land by one commit.
-pub(crate) const LANDED_AT_ONCE: usize = 50_000;
+/// Records that land by one commit. A commit writes files, and whoever follows the landing saves
+/// its states before it, so that few are better than many.
+pub(crate) const LANDED_AT_ONCE: usize = 200_000;
+
+/// Records that are decoded and decided at a time.
+pub(crate) const ADMITTED_AT_ONCE: usize = 50_000;
 
 /// The catalog's pointer at the position through which the log has landed: value `{"position": n,
 /// "totals": …, "topics": …}`, see [`LiveTotals`] and [`TopicSources`].

@@ -1,6 +1,7 @@
 //! When live calls land: by size or by age, so that few large files come of them, not many small
 //! ones.
 
+use crate::live_totals::LANDED_AT_ONCE;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use taghouse_model::{AppId, TimestampMs};
@@ -19,7 +20,7 @@ pub struct LandingTrigger {
 impl LandingTrigger {
     /// After `age_ms` at the latest; before it, when as much waits as lands by one commit.
     pub fn after(age_ms: i64) -> Self {
-        Self { age_ms, records: 50_000, bytes: 64 << 20 }
+        Self { age_ms, records: LANDED_AT_ONCE as u64, bytes: 64 << 20 }
     }
 }
 

@@ -313,17 +313,22 @@ async fn no_more_wait_than_land_at_once() {
         let (tag, value) = (format!("t{n}"), Some("1".to_owned()));
         LogRecord::changed(NOW_MS, "u".to_owned(), tag, HandOp::Set, value)
     };
-    shop.append((1..=49_999).map(set).collect()).await;
-    assert_eq!(shop.admit().await, ["0..49999 1:t1=1 2:t2=1 3:t3=1"]);
+    shop.append((1..=199_999).map(set).collect()).await;
+    let told = shop.admit().await;
+    let stretches = ["0..50000 ", "50000..100000 ", "100000..150000 ", "150000..199999 "];
+    assert_eq!(told.len(), stretches.len(), "{told:?}");
+    for (told, stretch) in told.iter().zip(stretches) {
+        assert!(told.starts_with(stretch), "{told}");
+    }
     shop.append((1..=2).map(set).collect()).await;
     assert_eq!(
         shop.admit().await,
-        ["49999..50000 50000:t1=1", "landing 50000", "50000..50001 50001:t2=1"]
+        ["199999..200000 200000:t1=1", "landing 200000", "200000..200001 200001:t2=1"]
     );
-    assert_eq!(shop.house.rows("user_changes", &["position"]).await.len(), 50_000);
+    assert_eq!(shop.house.rows("user_changes", &["position"]).await.len(), 200_000);
     assert_eq!(shop.log.read(&shop.house.app, 0, 9).await.unwrap().len(), 1, "trimmed");
     let landed = shop.land().await.unwrap();
-    assert_eq!(landed, Landed { changes: 50_001, position: 50_001, ..Landed::default() });
+    assert_eq!(landed, Landed { changes: 200_001, position: 200_001, ..Landed::default() });
 }
 
 #[tokio::test(flavor = "multi_thread")]
