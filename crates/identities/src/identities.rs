@@ -5,7 +5,7 @@ use parking_lot::RwLock;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use taghouse_lake::Lake;
+use taghouse_lake::{Lake, layout};
 use taghouse_model::AppId;
 use tokio::sync::OnceCell;
 
@@ -31,7 +31,8 @@ impl Identities {
         }
         let cell = self.apps.write().entry(app.clone()).or_default().clone();
         let read = || async {
-            let mapping = table::mapping_of(&self.lake, app).await?;
+            let links = self.lake.table(app, layout::IDENTITIES).await?;
+            let mapping = table::mapping_of(links.as_ref()).await?;
             Ok(Arc::new(AppIdentities::new(mapping)))
         };
         cell.get_or_try_init(read).await.cloned()

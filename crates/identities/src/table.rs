@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use futures::StreamExt;
 use std::sync::Arc;
-use taghouse_lake::{Lake, layout, layout_schema};
+use taghouse_lake::{Lake, Table, layout, layout_schema};
 use taghouse_model::{AppId, TimestampMs};
 
 /// A link, or the end of one.
@@ -62,8 +62,16 @@ pub async fn events_of(
     app: &AppId,
     keep: &(dyn Fn(&LinkEvent) -> bool + Sync),
 ) -> Result<Vec<LinkEvent>> {
+    let table = lake.table(app, layout::IDENTITIES).await?;
+    read(table.as_ref(), keep).await
+}
+
+async fn read(
+    table: Option<&Table>,
+    keep: &(dyn Fn(&LinkEvent) -> bool + Sync),
+) -> Result<Vec<LinkEvent>> {
     let mut events = Vec::new();
-    let Some(table) = lake.table(app, layout::IDENTITIES).await? else { return Ok(events) };
+    let Some(table) = table else { return Ok(events) };
     let columns = ["id", "id_type", "user_id", "event", "message_id", "position", "time"];
     for mut batches in table.scan(&columns).plan(1).await?.partitions() {
         while let Some(batch) = batches.next().await {
@@ -88,12 +96,12 @@ pub async fn events_of(
     Ok(events)
 }
 
-/// Whose ids are whose, by all links that have landed.
+/// Whose ids are whose, by all links of the table `identities`; of none, each is its own.
 ///
 /// # Errors
 /// Of the lake.
-pub async fn mapping_of(lake: &Lake, app: &AppId) -> Result<Mapping> {
-    let mut events = events_of(lake, app, &|_| true).await?;
+pub async fn mapping_of(table: Option<&Table>) -> Result<Mapping> {
+    let mut events = read(table, &|_| true).await?;
     // Links of one record lead to one user, so that their order makes no difference.
     events.sort_by(|a, b| (a.position, &a.id).cmp(&(b.position, &b.id)));
     let mut mapping = Mapping::default();

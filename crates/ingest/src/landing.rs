@@ -8,7 +8,7 @@
 use crate::admitted::{Followed, Follower};
 use crate::ids::MessageIds;
 use crate::landed_ids::LandedIds;
-use crate::landing_memory::{HeldLanding, Memory, Restarted};
+use crate::landing_memory::Memory;
 use crate::linking::link_files;
 use crate::live_rows::Landed;
 use crate::live_totals::{
@@ -99,29 +99,11 @@ impl Landing {
         let _ = self.followed.set(follower);
     }
 
-    /// Lets landings of the app wait as long as the result lives. Waits for one that goes on. What
-    /// is admitted stays so.
-    pub async fn hold(&self, app: &AppId) -> HeldLanding {
-        HeldLanding { _memory: self.memory(app).lock_owned().await }
-    }
-
-    /// Forgets what is admitted and has not landed: once the result is dropped, it is admitted
-    /// again. Waits for a landing or an admission that goes on.
-    ///
-    /// # Errors
-    /// Errors of the catalog.
-    pub async fn restart(&self, app: &AppId) -> Result<Restarted> {
-        let mut memory = self.memory(app).lock_owned().await;
-        memory.pending = None;
-        let landed = position(self.pointer(app).await?.as_ref());
-        Ok(Restarted { landed, _memory: memory })
-    }
-
-    async fn pointer(&self, app: &AppId) -> Result<Option<Pointer>> {
+    pub(crate) async fn pointer(&self, app: &AppId) -> Result<Option<Pointer>> {
         Ok(self.catalog.pointer(POINTER_KIND, app, POINTER_NAME).await?)
     }
 
-    fn memory(&self, app: &AppId) -> Arc<tokio::sync::Mutex<Memory>> {
+    pub(crate) fn memory(&self, app: &AppId) -> Arc<tokio::sync::Mutex<Memory>> {
         Arc::clone(self.apps.lock().entry(app.clone()).or_default())
     }
 
@@ -219,7 +201,19 @@ impl Landing {
     ) -> Result<Landed> {
         let memory = self.memory(app);
         let mut memory = memory.lock().await;
-        let outcome = self.land_all(app, definitions, &mut memory, end, stop).await;
+        self.land_noted(app, definitions, &mut memory, end, stop).await
+    }
+
+    /// Lands, and notes when what fails is tried again.
+    pub(crate) async fn land_noted(
+        &self,
+        app: &AppId,
+        definitions: &Arc<Definitions>,
+        memory: &mut Memory,
+        end: u64,
+        stop: &CancellationToken,
+    ) -> Result<Landed> {
+        let outcome = self.land_all(app, definitions, memory, end, stop).await;
         match &outcome {
             Ok(landed) => self.waiting.landed(app, landed.position),
             Err(_) => {

@@ -5,7 +5,6 @@ use crate::pending::Pending;
 use std::collections::HashSet;
 use std::sync::Arc;
 use taghouse_rules::Definitions;
-use tokio::sync::OwnedMutexGuard;
 
 /// Of one app. Whoever lands or admits its calls holds it.
 #[derive(Default)]
@@ -39,16 +38,4 @@ impl Memory {
         self.settled = false;
         self.landed = None;
     }
-}
-
-/// An app whose calls do not land meanwhile.
-pub struct HeldLanding {
-    pub(crate) _memory: OwnedMutexGuard<Memory>,
-}
-
-/// An app whose rows begin again behind what landed. Meanwhile none is admitted, and none lands.
-pub struct Restarted {
-    /// The log position through which calls have landed.
-    pub landed: u64,
-    pub(crate) _memory: OwnedMutexGuard<Memory>,
 }

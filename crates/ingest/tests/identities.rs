@@ -8,6 +8,7 @@ mod house;
 use house::{Counting, House, NOW_MS, definitions};
 use std::sync::Arc;
 use taghouse_ingest::{Landing, LiveCall, LogRecord, RecordBody};
+use taghouse_lake::layout;
 use taghouse_log::EventLog;
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
 use tokio_util::sync::CancellationToken;
@@ -153,7 +154,8 @@ async fn an_app_allows_merges_and_sets_limits() {
     );
     let refused = rows(&house, "rejected_events", &["row", "raw"]).await;
     assert_eq!(refused, ["3 a3"]);
-    let mapping = taghouse_identities::mapping_of(&house.lake, &house.app).await.unwrap();
+    let links = house.lake.table(&house.app, layout::IDENTITIES).await.unwrap();
+    let mapping = taghouse_identities::mapping_of(links.as_ref()).await.unwrap();
     let ids: Vec<String> = mapping.ids("u9").iter().map(|linked| linked.id.to_string()).collect();
     assert_eq!(ids, ["a1", "a2", "c1", "u1", "u2"], "in one step");
 }

@@ -8,8 +8,8 @@ use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use taghouse_lake::{Lake, layout};
-use taghouse_model::{AppId, Name, TimestampMs};
+use taghouse_lake::{Table, layout};
+use taghouse_model::{Name, TimestampMs};
 
 /// The columns that a pass reads of the table.
 pub(crate) const COLUMNS: [&str; 6] = ["user_id", "tag", "op", "value", "time", "position"];
@@ -31,9 +31,9 @@ pub(crate) struct Outline {
 
 impl Outline {
     /// `None`: nothing was ever changed by hand, and nobody went.
-    pub(crate) async fn of(lake: &Lake, app: &AppId) -> Result<Option<Self>> {
+    pub(crate) async fn of(changes: Option<&Table>) -> Result<Option<Self>> {
         use futures::StreamExt;
-        let Some(table) = lake.table(app, layout::USER_CHANGES).await? else { return Ok(None) };
+        let Some(table) = changes else { return Ok(None) };
         let mut outline = Self { tags: BTreeMap::new(), oldest_ms: TimestampMs::MAX };
         for mut batches in table.scan(&["tag", "time"]).plan(1).await?.partitions() {
             while let Some(batch) = batches.next().await {

@@ -9,13 +9,16 @@
 
 mod by_hand;
 mod changed;
+mod chosen;
 mod columns;
 mod encode;
 mod error;
 mod pass;
+mod pinned;
 mod producer;
 mod publish;
 mod roster;
+mod sample;
 mod scan;
 mod scratch;
 mod segments;
@@ -24,6 +27,9 @@ mod sql_tag;
 mod tables;
 mod users;
 
+pub use chosen::{Chosen, Share};
 pub use error::{Error, Result};
+pub use pinned::Pinned;
 pub use producer::{Land, Produced, ProducedTag, Producer};
+pub use sample::{Sample, Sampled, sample};
 pub use taghouse_fold::SkipReason;

@@ -1,7 +1,9 @@
 //! One pass over the lake: a worker a core folds the events and attributes of the users it owns.
 
 use crate::by_hand::{self, FoundHands, Hands, Outline, TIMES};
-use crate::scan::{Portion, Purpose, QUEUE, RowsRead, read, user_ids};
+use crate::chosen::Chosen;
+use crate::pinned::Pinned;
+use crate::scan::{Portion, Purpose, QUEUE, RowsRead, Whose, read, user_ids};
 use crate::selection::Selection;
 use crate::users::Users;
 use crate::{Error, Result};
@@ -13,8 +15,8 @@ use taghouse_fold::{
     TagValues,
 };
 use taghouse_identities::Mapping;
-use taghouse_lake::{Lake, Scan, layout};
-use taghouse_model::{AppId, Name, TimestampMs};
+use taghouse_lake::Scan;
+use taghouse_model::{Name, TimestampMs};
 use taghouse_rules::{Definitions, TagKind};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,8 @@ pub(crate) struct Plan {
     outline: Option<Arc<Outline>>,
     /// Whose ids are whose.
     mapping: Arc<Mapping>,
+    /// Whose rows count; `None`: everybody's.
+    chosen: Option<Arc<Chosen>>,
     as_of_ms: TimestampMs,
 }
 
@@ -80,8 +84,14 @@ impl Plan {
             watched,
             outline,
             mapping,
+            chosen: None,
             as_of_ms,
         })
+    }
+
+    /// Of these users alone, and without the times that changes by hand are held against.
+    pub(crate) fn of(self, chosen: Chosen) -> Self {
+        Self { chosen: Some(Arc::new(chosen)), watched: BTreeSet::new(), ..self }
     }
 
     /// From when on events are read with all that is asked of them: a change by hand is held
@@ -117,14 +127,13 @@ pub(crate) struct Owned {
 /// Every row of the lake makes its user exist, whatever its time, unless the user went later;
 /// values come from rows before the as-of time only.
 pub(crate) async fn run(
-    lake: &Lake,
-    app: &AppId,
+    tables: &Pinned,
     plan: Arc<Plan>,
     report: &(dyn Fn(u64, u64) + Sync),
     stop: &CancellationToken,
 ) -> Result<(Vec<Owned>, u64)> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
-    let scans = scans(lake, app, &plan, workers).await?;
+    let scans = scans(tables, &plan, workers).await?;
     let events_read = scans
         .iter()
         .filter(|(purpose, _)| *purpose == Purpose::Events)
@@ -142,9 +151,10 @@ pub(crate) async fn run(
         let (plan, stop) = (plan.clone(), stop.clone());
         owners.push(tokio::task::spawn_blocking(move || own(&plan, receiver, &stop)));
     }
+    let whose = Whose { mapping: plan.mapping.clone(), chosen: plan.chosen.clone() };
     let mut outcome = Ok(());
     for (purpose, scan) in scans {
-        outcome = read(scan, purpose, &plan.mapping, &senders, &rows).await;
+        outcome = read(scan, purpose, &whose, &senders, &rows).await;
         if outcome.is_err() {
             break;
         }
@@ -164,22 +174,17 @@ pub(crate) fn goes_on(stop: &CancellationToken) -> Result<()> {
     if stop.is_cancelled() { Err(Error::Stopped) } else { Ok(()) }
 }
 
-async fn scans(
-    lake: &Lake,
-    app: &AppId,
-    plan: &Plan,
-    parts: usize,
-) -> Result<Vec<(Purpose, Scan)>> {
+async fn scans(tables: &Pinned, plan: &Plan, parts: usize) -> Result<Vec<(Purpose, Scan)>> {
     let mut scans = Vec::new();
     let mut times: &[&str] = &[];
     if plan.outline.is_some()
-        && let Some(changes) = lake.table(app, layout::USER_CHANGES).await?
+        && let Some(changes) = &tables.changes
     {
         times = &TIMES;
         scans.push((Purpose::Changes, changes.scan(&by_hand::COLUMNS).plan(parts).await?));
     }
     let users: Vec<&str> = std::iter::once("user_id").chain(times.iter().copied()).collect();
-    if let Some(events) = lake.table(app, layout::EVENTS).await? {
+    if let Some(events) = &tables.events {
         let known = |column: &&str| events.arrow_schema().column_with_name(column).is_some();
         let columns = distinct(
             std::iter::once("user_id")
@@ -204,14 +209,14 @@ async fn scans(
             scans.push((Purpose::Users, events.scan(&users).plan(parts).await?));
         }
     }
-    if let Some(attributes) = lake.table(app, layout::ATTRIBUTES).await? {
+    if let Some(attributes) = &tables.attributes {
         let columns = distinct(
             std::iter::once("user_id").chain(AttributePlan::columns()).chain(times.iter().copied()),
         );
         scans.push((Purpose::Attributes, attributes.scan(&columns).plan(parts).await?));
     }
     if scans.iter().all(|(_, scan)| scan.rows() == 0) {
-        return Err(Error::NothingIngested(app.clone()));
+        return Err(Error::NothingIngested(tables.app.clone()));
     }
     Ok(scans)
 }

@@ -5,6 +5,7 @@ use crate::changed::ByHand;
 use crate::columns::{self, Column, Queried};
 use crate::encode::{Encoded, ToEncode};
 use crate::pass::{self, Owned, Plan};
+use crate::pinned::Pinned;
 use crate::publish::Release;
 use crate::roster::Roster;
 use crate::scratch::ScratchFolder;
@@ -84,6 +85,7 @@ struct Settled {
     outline: Option<Arc<Outline>>,
     /// Whose ids are whose.
     mapping: Arc<Mapping>,
+    tables: Pinned,
 }
 
 /// What was read from the lake.
@@ -95,11 +97,11 @@ struct Read {
 }
 
 /// What was read, in the order of the users' ordinals.
-struct Enlisted {
-    roster: Arc<Roster>,
-    by_hand: ByHand,
-    columns: BTreeMap<Name, Column>,
-    as_of_ms: TimestampMs,
+pub(crate) struct Enlisted {
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) by_hand: ByHand,
+    pub(crate) columns: BTreeMap<Name, Column>,
+    pub(crate) as_of_ms: TimestampMs,
 }
 
 /// When each step ended, counted from the beginning.
@@ -186,14 +188,14 @@ impl Producer {
 
         // 1. Settle which users and which changes by hand are known.
         let selection = Selection::new(definitions, only);
-        let Settled { gone, pin, deleted, outline, mapping } =
+        let Settled { gone, pin, deleted, outline, mapping, tables } =
             self.settle(app, definitions, &selection, land).await?;
 
         // 2. Read the lake.
         let plan =
             Arc::new(Plan::new(definitions, &selection, outline, mapping.clone(), as_of_ms)?);
         let ((found, events_read), sql) = tokio::try_join!(
-            pass::run(&self.lake, app, plan, report, &stop),
+            pass::run(&tables, plan, report, &stop),
             self.sql_tags(app, &selection, as_of_ms, &mapping)
         )?;
         steps.end("fold");
@@ -253,9 +255,10 @@ impl Producer {
         // Before the landing, so that whoever is deleted is known to be, by the lake or by this.
         let deleted = self.dictionary.watch_deletions(app);
         land().await.map_err(Error::Landing)?;
-        let outline = Outline::of(&self.lake, app).await?.map(Arc::new);
-        let mapping = Arc::new(mapping_of(&self.lake, app).await?);
-        Ok(Settled { gone, pin, deleted, outline, mapping })
+        let tables = Pinned::of(&self.lake, app).await?;
+        let outline = Outline::of(tables.changes.as_ref()).await?.map(Arc::new);
+        let mapping = Arc::new(mapping_of(tables.identities.as_ref()).await?);
+        Ok(Settled { gone, pin, deleted, outline, mapping, tables })
     }
 
     async fn enlist(&self, app: &AppId, read: Read, stop: &CancellationToken) -> Result<Enlisted> {
@@ -303,7 +306,7 @@ impl Producer {
 }
 
 /// All tags' values, with those of queries and those computed from others.
-async fn complete(
+pub(crate) async fn complete(
     definitions: &Arc<Definitions>,
     selection: &Selection<'_>,
     sql: Vec<Queried>,

@@ -64,6 +64,26 @@ impl Roster {
         })
     }
 
+    /// The users found, by id, without an ordinal of the dictionary: for values that nobody keeps.
+    pub(crate) fn unlisted(found: &[Owned]) -> Self {
+        let mut all: Vec<(&str, u32)> = Vec::new();
+        let mut at = 0_u32;
+        for owned in found {
+            for (number, id) in owned.users.ids().enumerate() {
+                if owned.hands.exists(number) {
+                    all.push((id, at));
+                }
+                at += 1;
+            }
+        }
+        all.sort_unstable();
+        Self {
+            ordinals: (0..all.len() as Ordinal).collect(),
+            ids: Arc::new(StringArray::from_iter_values(all.iter().map(|(id, _)| id))),
+            positions: all.iter().map(|(_, at)| *at).collect(),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ordinals.len()
     }

@@ -1,5 +1,6 @@
 //! Reads tables with a partition a core and hands every row to the worker that owns its user.
 
+use crate::chosen::Chosen;
 use crate::users::{hash, owner};
 use crate::{Error, Result};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
@@ -39,6 +40,14 @@ pub(crate) struct Portion {
     pub(crate) hashes: Vec<u64>,
 }
 
+/// Whose rows they are, and of whom they are wanted.
+#[derive(Clone)]
+pub(crate) struct Whose {
+    pub(crate) mapping: Arc<Mapping>,
+    /// `None`: of everybody.
+    pub(crate) chosen: Option<Arc<Chosen>>,
+}
+
 /// Progress over all scans of a production.
 pub(crate) struct RowsRead<'a> {
     pub(crate) read: AtomicU64,
@@ -71,7 +80,7 @@ pub(crate) fn user_ids(batch: &RecordBatch) -> Result<&StringArray> {
 pub(crate) async fn read(
     scan: Scan,
     purpose: Purpose,
-    mapping: &Arc<Mapping>,
+    whose: &Whose,
     workers: &[Sender<Portion>],
     rows: &RowsRead<'_>,
 ) -> Result<()> {
@@ -79,12 +88,15 @@ pub(crate) async fn read(
     let mut tasks = JoinSet::new();
     for mut batches in scan.partitions() {
         let workers = workers.to_vec();
-        let (count, mapping) = (count.clone(), mapping.clone());
+        let (count, whose) = (count.clone(), whose.clone());
         tasks.spawn(async move {
+            let chosen = whose.chosen.as_deref();
             while let Some(batch) = batches.next().await {
-                let (batch, came_under) = resolved(batch?, &mapping)?;
+                let (batch, came_under) = resolved(batch?, &whose.mapping)?;
                 count.send(batch.num_rows() as u64).ok();
-                for (worker, (rows, hashes)) in workers.iter().zip(split(&batch, workers.len())?) {
+                for (worker, (rows, hashes)) in
+                    workers.iter().zip(split(&batch, chosen, workers.len())?)
+                {
                     if rows.is_empty() {
                         continue;
                     }
@@ -133,12 +145,16 @@ fn resolved(
 
 type Share = (Vec<u32>, Vec<u64>);
 
-fn split(batch: &RecordBatch, workers: usize) -> Result<Vec<Share>> {
+fn split(batch: &RecordBatch, chosen: Option<&Chosen>, workers: usize) -> Result<Vec<Share>> {
     let ids = user_ids(batch)?;
-    let room = batch.num_rows() / workers + batch.num_rows() / 8;
+    let room = match chosen {
+        None => batch.num_rows() / workers + batch.num_rows() / 8,
+        Some(_) => 0,
+    };
     let mut shares: Vec<Share> =
         (0..workers).map(|_| (Vec::with_capacity(room), Vec::with_capacity(room))).collect();
-    for row in 0..ids.len() {
+    let wanted = |row: &usize| chosen.is_none_or(|chosen| chosen.takes(ids.value(*row)));
+    for row in (0..ids.len()).filter(wanted) {
         let hash = hash(ids.value(row));
         let (rows, hashes) = &mut shares[owner(hash, workers)];
         rows.push(row as u32);

@@ -45,6 +45,27 @@ impl<'a> Selection<'a> {
             .collect();
         Self { computed, published, complete }
     }
+
+    /// The tags that the stream keeps, or the one named, with what they are computed from. Nothing
+    /// is published.
+    pub(crate) fn of_live(definitions: &'a Definitions, only: Option<&Name>) -> Self {
+        let order = definitions.tag_order();
+        let wanted = |name: &Name| {
+            let is_live = definitions.tags.get(name).is_some_and(|tag| tag.mode.is_live());
+            is_live && only.is_none_or(|only| only == name)
+        };
+        let mut needed = BTreeSet::new();
+        for name in order.iter().filter(|name| wanted(name)) {
+            needed.insert(name.clone());
+            add_inputs(definitions, name, &mut needed);
+        }
+        let computed = order
+            .iter()
+            .filter(|name| needed.contains(*name))
+            .filter_map(|name| definitions.tags.get(name))
+            .collect();
+        Self { computed, published: BTreeSet::new(), complete: false }
+    }
 }
 
 impl Selection<'_> {
