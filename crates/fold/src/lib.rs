@@ -23,6 +23,7 @@ mod absorb;
 mod attribute;
 mod attribute_fold;
 mod batch;
+mod bound;
 mod cell;
 mod column;
 mod derived;
@@ -50,6 +51,7 @@ pub use attribute_fold::{AttributeFold, AttributeRow};
 pub use batch::{
     AttributeBatch, AttributePlan, BatchAttributes, BatchFold, BatchPlan, Skipped, TagValues,
 };
+pub use bound::{StateBound, Unbounded};
 pub use column::{ColumnBuilder, ColumnReader};
 pub use derived::DerivedFold;
 pub use error::{Error, Result};

@@ -32,6 +32,10 @@ impl FoldPlan {
 }
 
 impl TagFold<'_> {
+    pub(crate) fn planned(&self) -> &PlannedTag {
+        self.tag
+    }
+
     /// A state with what both have seen.
     ///
     /// # Errors

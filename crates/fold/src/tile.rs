@@ -162,6 +162,16 @@ impl Span {
         }
     }
 
+    /// How many tiles it has; `None`: everything is one.
+    pub(crate) fn count(&self) -> Option<i64> {
+        self.0.as_ref().map(|(_, count)| *count)
+    }
+
+    /// How long a tile is where no clock changes; `None`: without an end.
+    pub(crate) fn unit_ms(&self) -> Option<i64> {
+        self.0.as_ref().map(|(tiles, _)| tiles.unit_ms)
+    }
+
     /// The tile of an instant; of a lifetime always 0.
     pub fn tile(&self, instant: TimestampMs) -> i64 {
         self.0.as_ref().map_or(0, |(tiles, _)| tiles.tile(instant))

@@ -11,10 +11,17 @@ use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, Value, ValueType};
 
 /// Values of one tag, one for each user at hand.
-struct Column {
+pub(crate) struct Column {
     /// `None` where the value before is not known.
     before: Vec<Option<Option<Value>>>,
-    now: Vec<Option<Value>>,
+    pub(crate) now: Vec<Option<Value>>,
+}
+
+impl Column {
+    /// Values of which it is not known what they were before.
+    pub(crate) fn of(now: Vec<Option<Value>>) -> Self {
+        Self { before: vec![None; now.len()], now }
+    }
 }
 
 impl AppState {
@@ -52,16 +59,9 @@ impl AppState {
         }
         for tag in needed.derived {
             let LiveKind::Derived(derived) = &self.plan.tags[tag].kind else { continue };
-            let value_type = self.plan.tags[tag].value_type;
-            let types: Vec<ValueType> =
-                derived.inputs.iter().map(|(_, at)| self.plan.tags[*at].value_type).collect();
             let now_ms = self.now_ms;
             let zone = &self.plan.definitions.app.time_zone;
-            let resolved = derived.moving.as_ref().and_then(|kind| {
-                plan::derived(&self.plan.definitions, value_type, &kind.as_of(now_ms, zone))
-            });
-            let fold = resolved.as_ref().unwrap_or(&derived.fold);
-            let mut column = compute(derived, fold, value_type, &types, &columns, users.len())?;
+            let mut column = self.column(tag, derived, &columns, users.len())?;
             if let Some(kind) = &derived.moving {
                 for (row, user) in users.iter().enumerate() {
                     let value = |name: &str| {
@@ -89,6 +89,25 @@ impl AppState {
             }
         }
         Ok(())
+    }
+
+    /// The values of a derived tag, from those of its inputs.
+    pub(crate) fn column(
+        &self,
+        tag: usize,
+        derived: &Derived,
+        inputs: &BTreeMap<usize, Column>,
+        users: usize,
+    ) -> Result<Column> {
+        let value_type = self.plan.tags[tag].value_type;
+        let types: Vec<ValueType> =
+            derived.inputs.iter().map(|(_, at)| self.plan.tags[*at].value_type).collect();
+        let zone = &self.plan.definitions.app.time_zone;
+        let resolved = derived.moving.as_ref().and_then(|kind| {
+            plan::derived(&self.plan.definitions, value_type, &kind.as_of(self.now_ms, zone))
+        });
+        let fold = resolved.as_ref().unwrap_or(&derived.fold);
+        compute(derived, fold, value_type, &types, inputs, users)
     }
 
     /// All derived tags that depend on what changed, and the tags with states that those need.

@@ -24,6 +24,17 @@ pub enum Error {
     /// A background task ended before it was done.
     #[error("internal error: background task failed: {0}")]
     Task(String),
+    /// Live tags did not get values that could be compared.
+    #[error("{detail}")]
+    Unsettled {
+        /// What a caller can do about it.
+        kind: ErrorKind,
+        /// What is wrong, and how to fix it.
+        detail: String,
+    },
+    /// Of the production.
+    #[error(transparent)]
+    Produce(#[from] taghouse_produce::Error),
     /// Of the fold.
     #[error(transparent)]
     Fold(#[from] taghouse_fold::Error),
@@ -62,9 +73,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Renumbered | Self::Superseded => ErrorKind::Conflict,
+            Self::Unsettled { kind, .. } => *kind,
             Self::Damaged(_) => ErrorKind::Corrupt,
             Self::Task(_) => ErrorKind::Internal,
             Self::Store { .. } => ErrorKind::Unavailable,
+            Self::Produce(error) => error.kind(),
             Self::Fold(error) => error.kind(),
             Self::Log(error) => error.kind(),
             Self::Lake(error) => error.kind(),

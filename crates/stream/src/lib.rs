@@ -20,6 +20,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod ahead;
+mod bounds;
 mod checkpoint;
 mod derive;
 mod emission;
@@ -28,9 +29,11 @@ mod gone;
 mod intake;
 mod landed_files;
 mod links;
+mod look;
 mod members;
 mod page;
 mod partial;
+mod parity;
 mod plan;
 mod rebuild;
 mod saved_members;
@@ -40,7 +43,11 @@ mod store;
 mod stream;
 mod telling;
 mod timers;
+mod verdict;
 
+pub use bounds::{TagBound, state_bounds};
 pub use error::{Error, Result};
+pub use parity::{Compared, Difference, DifferenceClass, Parity, ParityAsk, ParityParts, Settle};
 pub use status::Status;
 pub use stream::{Stream, StreamParts, Tick};
+pub use taghouse_fold::{StateBound, Unbounded};

@@ -150,11 +150,25 @@ impl Stream {
         let app = &definitions.app.id;
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
-        if let Err(error) = self.prepare(&mut slot, definitions).await {
+        self.go_on(&mut slot, definitions).await?;
+        let now_ms = self.parts.clock.steady_ms();
+        let rebuild = slot.has_more() && !slot.rebuilding && slot.not_before_ms <= now_ms;
+        slot.rebuilding |= rebuild;
+        Ok(if rebuild { Tick::Rebuild } else { Tick::Done })
+    }
+
+    /// What a tick does, but for saying that states are to be computed.
+    pub(crate) async fn go_on(
+        &self,
+        slot: &mut Slot,
+        definitions: &Arc<Definitions>,
+    ) -> Result<()> {
+        let app = &definitions.app.id;
+        if let Err(error) = self.prepare(slot, definitions).await {
             slot.fail(app, &error);
             return Err(error);
         }
-        let Slot { serving, members, emitted, lacking, .. } = &mut *slot;
+        let Slot { serving, members, emitted, lacking, .. } = slot;
         if let Some(Serving { state, .. }) = serving {
             let users = self.parts.users.share(app).await;
             match self.pass_time(state, members, &users, *lacking).await {
@@ -167,10 +181,7 @@ impl Stream {
                 }
             }
         }
-        let now_ms = self.parts.clock.steady_ms();
-        let rebuild = slot.has_more() && !slot.rebuilding && slot.not_before_ms <= now_ms;
-        slot.rebuilding |= rebuild;
-        Ok(if rebuild { Tick::Rebuild } else { Tick::Done })
+        Ok(())
     }
 
     /// Whether the app's live tags have values of the definitions seen last.
@@ -444,6 +455,11 @@ impl Slot {
         self.stale || self.lacking || self.more_files
     }
 
+    /// Whether the states lack something, or take it in.
+    pub(crate) fn is_computing(&self) -> bool {
+        self.building.is_some() || self.has_more() || self.taking_files
+    }
+
     /// The states are no good: they are computed again.
     pub(crate) fn fail(&mut self, app: &AppId, error: &crate::Error) {
         tracing::warn!(%app, %error, "the stream starts over from the lake");
@@ -462,7 +478,7 @@ impl Slot {
         Some(Status {
             position: serving.map(|serving| serving.state.position),
             saved_position: serving.and_then(|serving| serving.saved),
-            computing: self.building.is_some() || self.has_more() || self.taking_files,
+            computing: self.is_computing(),
             problem: self.problem.clone(),
             tags: shown.map_or(0, |state| state.plan.without_crowds()),
             users: shown.map_or(0, |state| state.users().len()),

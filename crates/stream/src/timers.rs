@@ -3,7 +3,7 @@
 
 use crate::store::{PageKey, PageKind, PageStore};
 use crate::{Error, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, TimestampMs};
 
@@ -122,6 +122,19 @@ impl Timers {
     /// Whether values of the tag are to be looked at as of now.
     pub(crate) fn are_due(&self, tag: usize, now_ms: TimestampMs) -> bool {
         self.by_tag[tag].timers.first_key_value().is_some_and(|(at_ms, _)| *at_ms <= now_ms)
+    }
+
+    /// Those of the users whose values of the tag are still to be looked at as of now.
+    pub(crate) fn due_among(
+        &self,
+        tag: usize,
+        now_ms: TimestampMs,
+        users: &[Ordinal],
+    ) -> BTreeSet<Ordinal> {
+        let due = || self.by_tag[tag].timers.range(..=now_ms).map(|(_, timer)| timer);
+        let waits =
+            |user: &Ordinal| due().any(|timer| *user >= timer.from && timer.users.contains(*user));
+        users.iter().copied().filter(waits).collect()
     }
 
     /// How many users wait for how many instants.

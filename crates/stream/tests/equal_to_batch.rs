@@ -361,6 +361,9 @@ async fn compare(world: &World, seed: u64, step: usize) {
         let members = world.members(crowd).await;
         told.compare_members(crowd, &members, &format!("seed {seed}, step {step}"));
     }
+    // Of the same moment, by the job that servers run.
+    let parity = world.parity(None, seed + step as u64).await;
+    assert_eq!(parity.differences, [], "seed {seed}, step {step}");
     let produced = world.produced(&tags).await;
     assert_eq!(shown, produced, "seed {seed}, step {step}, at {}", world.clock.now_ms());
     let values: usize = shown.values().map(|tags| tags.len()).sum();

@@ -23,9 +23,9 @@ pub(crate) use frequency::Frequency;
 pub(crate) use members::Members;
 pub(crate) use quotients::Quotients;
 pub(crate) use sessions::{SessionSpan, Sessions};
-pub(crate) use sketch::{Distinct, Sketch};
+pub(crate) use sketch::{Distinct, REGISTERS, Sketch};
 pub(crate) use sum::Sum;
-pub(crate) use trace::{Mark, Trace, id_hash};
+pub(crate) use trace::{MAX_MARKS, Mark, Trace, id_hash};
 
 use crate::cell::Cell;
 use crate::quotient::Quotient;

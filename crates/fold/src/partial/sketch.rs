@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// 4096 registers: the standard error is 1.6%.
 const PRECISION: u8 = 12;
-const REGISTERS: usize = 1 << PRECISION;
+pub(crate) const REGISTERS: usize = 1 << PRECISION;
 
 /// No register is higher: one more than the zeros at the end of a hash that is not 0.
 const MAX_REGISTER: u8 = 64;

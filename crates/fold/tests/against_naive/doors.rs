@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use taghouse_fold::{
     Absorb, BatchFold, BatchPlan, ColumnBuilder, ColumnReader, EventBatch, FoldPlan, Outcome,
-    TagFold, TileFold,
+    StateBound, TagFold, TileFold,
 };
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::EventTag;
@@ -87,6 +87,7 @@ pub(crate) fn sliding(case: &Case, user: usize) -> Result<(), TestCaseError> {
         kept = absorbed(tag, &kept, &state(&plan, &[vec![event]]), now);
         seen.events.push(event.clone());
         tag.trim(&mut kept, now).unwrap();
+        bounded(tag, &kept)?;
         prop_assert_eq!(
             value(&kept, now),
             naive::value(&seen, user, now),
@@ -119,6 +120,14 @@ pub(crate) fn sliding(case: &Case, user: usize) -> Result<(), TestCaseError> {
     }
     let far = now + 400 * 86_400_000;
     prop_assert_eq!(value(&kept, far), naive::value(&seen, user, far), "long after in {:?}", case);
+    Ok(())
+}
+
+/// No state is larger than its definition says.
+pub(crate) fn bounded(tag: TagFold<'_>, state: &[u8]) -> Result<(), TestCaseError> {
+    if let StateBound::Bytes(bytes) = tag.bound() {
+        prop_assert!(state.len() as u64 <= bytes, "{} bytes of {bytes}", state.len());
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Random sessions, state machines and sequences, through the batch and through states.
 
-use crate::doors::{absorbed, record_batch, state};
+use crate::doors::{absorbed, bounded, record_batch, state};
 use crate::generate::{Event, ZONES, events, types, window};
 use crate::journey_naive;
 use jiff::tz::TimeZone;
@@ -212,6 +212,7 @@ pub(crate) fn sliding(case: &JourneyCase, user: usize) -> Result<(), TestCaseErr
         prop_assert_eq!(before, expected, "user {} before {} of {:?}", user, change, case);
         now = change;
         tag.trim(&mut kept, now).unwrap();
+        bounded(tag, &kept)?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{AppId, Clock, Name, TimestampMs, Value};
 use taghouse_produce::Producer;
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
-use taghouse_stream::{Stream, StreamParts, Tick};
+use taghouse_stream::{Parity, ParityAsk, ParityParts, Stream, StreamParts, Tick};
 use taghouse_users::Users;
 use tokio_util::sync::CancellationToken;
 
@@ -261,6 +261,21 @@ impl World {
         self.follow().await;
         // Changes are seen at the next tick of the index.
         self.index.position(&self.app).await.unwrap();
+    }
+
+    /// The stream held against the batch.
+    pub async fn parity(&self, tag: Option<&str>, seed: u64) -> Parity {
+        let parts = ParityParts { stream: self.stream.clone(), landing: self.landing.clone() };
+        let tag = tag.map(|tag| Name::new(tag).unwrap());
+        let ask = ParityAsk { tag, sample: 1000, seed, pause: Duration::ZERO };
+        let settle = || {
+            async {
+                self.settle().await;
+                Ok(true)
+            }
+            .boxed()
+        };
+        parts.compare(&self.definitions, &ask, &settle, &|_, _| ()).await.unwrap()
     }
 
     pub async fn land(&self) {
