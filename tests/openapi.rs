@@ -66,6 +66,9 @@ impl Shop {
             "-f",
             house.file("other.yaml", "kind: app\nid: other\ntime_zone: UTC\n").to_str().unwrap(),
         ]);
+        let live = "{kind: tag, name: seen_live, type: int, mode: stream, aggregate: {events: [seen], function: count}}";
+        let live = house.file("live.yaml", live);
+        house.ok(&["--app", "corner", "apply", "-f", live.to_str().unwrap()]);
         let rows = [
             "1,ann,purchase,2026-06-20T10:00:00,s1,60.10",
             "2,ann,purchase,2026-06-21T10:00:00,s1,50.00",

@@ -19,6 +19,7 @@ ORDERS = b"""id,user,event,time,sku,amount
 3,bob,purchase,2026-06-20T10:00:00,s2,20.00
 4,eve,visit,2026-06-20T10:00:00,,
 """
+LIVE = "{kind: tag, name: seen_live, type: int, mode: stream, aggregate: {events: [seen], function: count}}"
 TREE = {"compare": {"name": "purchases", "op": ">=", "literal": 1}}
 
 
@@ -54,8 +55,10 @@ class Caller:
 
 def definitions(call, shop):
     files = [{"path": path.name, "text": path.read_text()} for path in sorted(pathlib.Path(shop).glob("*.yaml"))]
+    files.append({"path": "live.yaml", "text": LIVE})
     plan = call("apply_definitions", APP, body=call.body("ApplyRequest", {"files": files}))
     assert plan.applied and plan.changes
+    assert [state.name for state in plan.states] == ["seen_live"], plan.states
     assert len(call("list_definitions", APP).definitions) == len(plan.changes)
     assert [app.id for app in call("list_apps").apps] == [APP]
 
@@ -80,6 +83,8 @@ def data(call, file):
     run = call.run(call("start_production", APP, success=202, body=call.body("ProduceRequest", {"as_of": "2026-07-01T00:00"})))
     call("cancel_run", APP, run.id, success=202)
     assert run.id in [known.id for known in call("list_runs", APP).runs]
+    run = call.run(call("start_parity", APP, success=202, body=call.body("ParityRequest", {"tag": "seen_live", "sample": 10})))
+    assert run.tasks[0].result.defects == 0, run
 
 
 def questions(call):
@@ -139,8 +144,8 @@ def users(call):
     key = call("create_key", success=201, body=call.body("NewKey", {"role": "write", "app": APP, "note": "of a page"}))
     assert call("get_tracking_settings", key.secret)["integrations"]["Segment.io"]["apiKey"] == key.secret
     assert call("get_landing", APP).last_error is None
-    assert call("get_live", APP).live_tags == 0
-    assert not call("follow_changes", APP, follow=False, from_="earliest")
+    assert call("get_live", APP).live_tags == 1
+    assert not call("follow_changes", APP, follow=False, from_="latest")
     assert "taghouse_uptime_seconds" in call("get_metrics")
     assert [source.name for source in call("list_sources", APP).sources]
     assert call("list_files", APP, source="orders", limit=5).files
@@ -149,6 +154,7 @@ def users(call):
     identity = call("get_identity", APP, id="bob@mail")
     assert identity.user == "bob" and [line.event for line in identity.log] == ["link"], identity
     assert call("unlink_id", APP, body=call.body("UnlinkRequest", {"id": "bob@mail"})).user == "bob@mail"
+    assert call("export_user", APP, "eve").splitlines()[-1].startswith('{"kind":"end"')
     receipt = call("delete_user", APP, "eve")
     assert receipt.users == ["eve"]
     receipt = call("delete_users", APP, body=call.body("DeleteRequest", {"users": ["ann", "nobody"]}))

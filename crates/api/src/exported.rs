@@ -3,6 +3,7 @@
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::routes::app_checked;
+use crate::routes::users::subject;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{MatchedPath, RawPathParams, Request, State};
@@ -37,10 +38,14 @@ pub(crate) async fn audit_exports(
             .unwrap_or_default()
     };
     let app = app_checked(&part("app"), &caller, Action::Read)?;
+    let user = part("user");
     let asked = request.uri().query().map(|query| format!(" ({query})")).unwrap_or_default();
-    let act = engine
-        .begin(&caller.id, &app, "export", &format!("crowd {}{asked}", part("crowd")))
-        .await?;
+    // The trail outlives users, so their ids do not stand in it.
+    let what = match user.is_empty() {
+        true => format!("crowd {}{asked}", part("crowd")),
+        false => subject(&[user]),
+    };
+    let act = engine.begin(&caller.id, &app, "export", &what).await?;
     let response = next.run(request).await;
     if !response.status().is_success() {
         act.ended(&format!("failed: {}", response.status()));

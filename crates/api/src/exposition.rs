@@ -4,10 +4,12 @@
 
 use crate::Problem;
 use crate::gates::OpenCalls;
+use crate::parity_metrics::of_parity;
 use crate::topic_metrics::of_topics;
 use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use taghouse_feed::Extent;
+use taghouse_engine::LastParity;
+use taghouse_feed::{Extent, Lag};
 use taghouse_ingest::LiveTotals;
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_wire::LiveBody;
@@ -20,6 +22,9 @@ pub(crate) struct AppNumbers {
     pub(crate) live: Option<LiveBody>,
     pub(crate) messages: LiveTotals,
     pub(crate) feed: Extent,
+    pub(crate) lag: Lag,
+    /// The last comparison of live tags with the batch.
+    pub(crate) parity: Option<LastParity>,
 }
 
 /// What is known of the process.
@@ -62,7 +67,7 @@ macro_rules! live {
     };
 }
 
-const APP_METRICS: [AppMetric; 25] = [
+const APP_METRICS: [AppMetric; 27] = [
     gauge(
         "taghouse_app_ready",
         "Whether the app can be asked: 1, or 0 where its definitions cannot be read or its live tags have no values yet.",
@@ -159,9 +164,19 @@ const APP_METRICS: [AppMetric; 25] = [
     gauge("taghouse_feed_disk_bytes", "Bytes of the app's change feed on disk.", |app| {
         number(app.feed.bytes)
     }),
-    gauge("taghouse_feed_subscribers", "Readers of the app's change feed.", |app| {
-        number(app.feed.readers)
+    gauge("taghouse_feed_subscribers", "Subscribers of the app's change feed.", |app| {
+        number(app.lag.subscribers)
     }),
+    gauge(
+        "taghouse_feed_slowest_lag_records",
+        "Records of the change feed that the slowest subscriber has not taken; 0 without subscribers.",
+        |app| number(app.lag.records),
+    ),
+    gauge(
+        "taghouse_feed_slowest_lag_seconds",
+        "Age of the oldest record that the slowest subscriber of the change feed has not taken, 0 if there is none.",
+        |app| Some(app.lag.age_ms as f64 / 1000.0),
+    ),
     counter(
         "taghouse_messages_total",
         "Messages of live calls that landed, whatever became of them.",
@@ -203,7 +218,7 @@ fn maybe(number: Option<u64>) -> Option<f64> {
     number.map(|number| number as f64)
 }
 
-fn seconds(ms: i64) -> f64 {
+pub(crate) fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 
@@ -225,6 +240,7 @@ pub(crate) fn exposed(process: &ProcessNumbers, apps: &[AppNumbers]) -> Result<S
         ));
     }
     families.extend(of_topics(apps));
+    families.extend(of_parity(apps));
     // The encoder refuses one without a number.
     families.retain(|family| !family.get_metric().is_empty());
     TextEncoder::new()

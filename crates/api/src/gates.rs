@@ -55,6 +55,7 @@ impl Lane {
             | "sources"
             | "files"
             | "identities"
+            | "users/{user}/export"
             | "rejected" => Some(Self::Question),
             "judge" | "profile" => Some(Self::Judgment),
             "changes" if method == Method::GET => Some(Self::Subscription),
@@ -219,6 +220,7 @@ mod tests {
             "/api/v1/apps/{app}/landing",
             "/api/v1/apps/{app}/live",
             "/api/v1/apps/{app}/produce",
+            "/api/v1/apps/{app}/parity",
             "/api/v1/apps/{app}/runs",
             "/api/v1/apps/{app}/runs/{id}",
             "/api/v1/apps/{app}/compact",

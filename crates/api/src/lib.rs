@@ -16,6 +16,7 @@ mod extract;
 mod gates;
 mod limits;
 mod origins;
+mod parity_metrics;
 mod problem;
 mod quota;
 mod refusals;

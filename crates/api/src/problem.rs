@@ -208,7 +208,7 @@ pub(crate) fn descriptions() -> BTreeMap<String, RefOr<openapi::Response>> {
         };
         match sort.status {
             401 => response = response.header("WWW-Authenticate", header("How to send a key.")),
-            429 => {
+            429 | 503 => {
                 response =
                     response.header("Retry-After", header("Seconds until it is worth another try."))
             }
@@ -350,7 +350,8 @@ impl IntoResponse for Problem {
         let more = match self.status {
             401 => Some((header::WWW_AUTHENTICATE, "Bearer, Basic realm=\"taghouse\"")),
             408 => Some((header::CONNECTION, "close")),
-            429 => Some((header::RETRY_AFTER, "1")),
+            // What is short now, such as room on the disk, may be there in a moment.
+            429 | 503 => Some((header::RETRY_AFTER, "1")),
             _ => None,
         };
         if let Some((name, value)) = more {

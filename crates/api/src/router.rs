@@ -7,8 +7,8 @@ use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
     apps, audit, backups, changes, crowds, definitions, export, feed, identities, ingest, input,
-    judge, keys, landing, live, metrics, probes, produce, runs, tags, track, tracking_settings,
-    uploads, users,
+    judge, keys, landing, live, metrics, parity, person, probes, produce, runs, tags, track,
+    tracking_settings, uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::server::Shared;
@@ -73,6 +73,7 @@ fn whole() -> OpenApiRouter<Shared> {
         .routes(routes!(ingest::start))
         .routes(routes!(uploads::begin))
         .routes(routes!(produce::start))
+        .routes(routes!(parity::start))
         .routes(routes!(users::compact))
         .routes(routes!(backups::create))
         .layer(middleware::from_fn(to_the_end))
@@ -116,6 +117,7 @@ fn parts() -> Parts {
         .routes(routes!(identities::link))
         .routes(routes!(identities::unlink))
         .routes(routes!(users::delete))
+        .routes(routes!(person::export))
         .routes(routes!(users::delete_many))
         .merge(whole())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -1,22 +1,12 @@
 //! Values and kinds as JSON. Converted by hand, so that an internal change does not change the API.
 
 use jiff::tz::TimeZone;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::TagKind;
 use taghouse_rules::reader::{Cell, ColumnReader, FaultKind, TextLists};
 
-/// Whole numbers and booleans as JSON numbers and booleans; decimals, dates and times as text, so
-/// that no digit is lost; sets as arrays.
-pub(crate) fn value(value: &Value) -> Json {
-    match value {
-        Value::Bool(flag) => json!(flag),
-        Value::Int(number) => json!(number),
-        Value::Text(text) => json!(text.as_ref()),
-        Value::Set(texts) => json!(texts.iter().map(AsRef::as_ref).collect::<Vec<&str>>()),
-        Value::Decimal(_) | Value::Date(_) | Value::Time(_) => json!(value.to_string()),
-    }
-}
+pub(crate) use taghouse_wire::json as value;
 
 /// The digits that every float keeps.
 const FLOAT_DIGITS: usize = 15;

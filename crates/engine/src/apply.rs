@@ -1,9 +1,10 @@
 //! Applies definitions: all of them, or none if one is invalid.
 
-use crate::{DONE, Engine, Error, Result, fit};
+use crate::{DONE, Engine, Error, Result, StateSizes, fit};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use taghouse_catalog::{AuditRecord, Change, StoredDefinition};
 use taghouse_model::{AppId, ErrorKind, TimestampMs};
 use taghouse_rules::{DefinitionFile, Definitions, Document, SourceDefinition};
@@ -27,6 +28,8 @@ pub struct ApplyPlan {
     pub changes: Vec<PlannedChange>,
     /// Notes on definitions that are created or changed. They are not errors.
     pub notes: Vec<String>,
+    /// How much the states of live tags can come to.
+    pub states: StateSizes,
     /// Whether it was carried out.
     pub applied: bool,
 }
@@ -105,12 +108,13 @@ impl Engine {
             leaves_some(app, &stored, &documents)?;
         }
         let definitions =
-            self.checked(app, &stored, &merge(&stored, &documents, how.prune)).await?;
+            Arc::new(self.checked(app, &stored, &merge(&stored, &documents, how.prune)).await?);
         let at_ms = self.clock.now_ms();
         let (changes, mut commit) = plan(app, &stored, &documents, how.prune, at_ms);
         let notes = undated(&definitions, &changes);
+        let states = self.state_sizes(&definitions, &changes)?;
         if how.dry_run {
-            return Ok(ApplyPlan { changes, notes, applied: false });
+            return Ok(ApplyPlan { changes, notes, states, applied: false });
         }
         if !commit.is_empty() {
             commit.push(Change::Audit(AuditRecord {
@@ -139,7 +143,7 @@ impl Engine {
             // At once, and not with the first judgment that needs them.
             self.definitions(app).await.ok();
         }
-        Ok(ApplyPlan { changes, notes, applied: true })
+        Ok(ApplyPlan { changes, notes, states, applied: true })
     }
 
     /// The definitions that would be in force, if they are valid and fit the data in the lake.

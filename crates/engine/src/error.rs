@@ -137,6 +137,22 @@ pub enum Error {
     /// Of the catalog.
     #[error(transparent)]
     Catalog(#[from] taghouse_catalog::Error),
+    /// What is kept of a user cannot be written as lines.
+    #[error("internal error: the export failed: {0}")]
+    Export(String),
+    /// The app has no live tags to compare.
+    #[error(
+        "the app \"{0}\" has no live tags: give a tag `mode: stream` or `mode: both`, and apply it"
+    )]
+    NoLiveTags(AppId),
+    /// The tag is computed by productions alone.
+    #[error(
+        "the tag `{tag}` is not live, so there is nothing to compare: give it `mode: stream` or `mode: both`, or name another"
+    )]
+    NotLive {
+        /// Which tag.
+        tag: Name,
+    },
     /// Of the lake.
     #[error(transparent)]
     Lake(#[from] taghouse_lake::Error),
@@ -202,6 +218,7 @@ impl Error {
             | Self::Refused(_)
             | Self::OtherApp { .. }
             | Self::NothingLeft { .. } => ErrorKind::Invalid,
+            Self::NoLiveTags(_) | Self::NotLive { .. } => ErrorKind::Invalid,
             Self::NoSource { .. } | Self::WhichSource { .. } | Self::NotATime(_) => {
                 ErrorKind::Invalid
             }
@@ -211,7 +228,9 @@ impl Error {
             Self::UnreadDefinitions { .. } | Self::CatalogLate | Self::Trail(_) => {
                 ErrorKind::Unavailable
             }
-            Self::LandingBrokeOff(_) | Self::BackupBrokeOff(_) => ErrorKind::Internal,
+            Self::LandingBrokeOff(_) | Self::BackupBrokeOff(_) | Self::Export(_) => {
+                ErrorKind::Internal
+            }
             Self::Catalog(e) => e.kind(),
             Self::Lake(e) => e.kind(),
             Self::Identities(e) => e.kind(),

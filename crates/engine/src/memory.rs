@@ -2,6 +2,7 @@
 //! the process.
 
 use crate::AuditLimits;
+use crate::parity::LastParity;
 use crate::sinks::Writers;
 use crate::topics::Readers;
 use crate::trail::Trail;
@@ -34,6 +35,8 @@ pub struct Memory {
     pub(crate) membership: tokio::sync::Mutex<()>,
     /// Of each app the writers of its sinks.
     pub(crate) writers: Mutex<BTreeMap<AppId, Writers>>,
+    /// The last comparison of each app that was asked for; `None`: there is none.
+    pub(crate) parity: Mutex<HashMap<AppId, Option<LastParity>>>,
 }
 
 /// An app's definitions as last read.
@@ -119,6 +122,7 @@ impl Memory {
             readers: tokio::sync::Mutex::default(),
             membership: tokio::sync::Mutex::default(),
             writers: Mutex::default(),
+            parity: Mutex::default(),
         }
     }
 

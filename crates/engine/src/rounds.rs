@@ -38,6 +38,8 @@ pub struct Pace {
     pub land_every: Duration,
     /// The interval of clean-ups; at least once a minute.
     pub tidy_every: Duration,
+    /// The interval of comparisons of live tags with the batch; `None`: only when somebody asks.
+    pub parity_every: Option<Duration>,
 }
 
 /// The periodic work of a server, until it is told to stop.
@@ -69,6 +71,11 @@ impl Rounds {
         let of = engine.clone();
         let history: Round = Box::new(move || Box::pin(land_memberships(of.clone())));
         rounds.spawn("membership history", pace.land_every.max(LEAST_PAUSE), history);
+        if let Some(every) = pace.parity_every {
+            let (of, ending) = (engine.clone(), stop.clone());
+            let compare: Round = Box::new(move || Box::pin(compare(of.clone(), ending.clone())));
+            rounds.spawn("comparison of live tags", every, compare);
+        }
         let of = engine.clone();
         rounds.tidy("tidying", Box::new(move || Box::pin(tidy(of.clone()))));
         // An interrupted round has changed nothing, so it is not waited for.
@@ -134,6 +141,16 @@ async fn land_memberships(engine: Arc<Engine>) {
         tracing::error!(
             detail = error.to_string(),
             "the apps whose crowds have a history are not known; it is tried again"
+        );
+    }
+}
+
+/// Compares live tags with the batch. What fails is tried again.
+async fn compare(engine: Arc<Engine>, stop: CancellationToken) {
+    if let Err(error) = engine.compare_all(&stop).await {
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose live tags are to be compared are not known; it is tried again"
         );
     }
 }

@@ -3,11 +3,12 @@
 use crate::{Engine, Result, reports};
 use std::sync::Arc;
 use std::time::Duration;
+use taghouse_feed::Lag;
 use taghouse_ingest::{LogRecord, landed};
 use taghouse_model::AppId;
 use taghouse_rules::Definitions;
 use taghouse_stream::Tick;
-use taghouse_wire::{LiveBody, LiveReport};
+use taghouse_wire::{LiveBody, LiveReport, SubscribersReport};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -106,6 +107,8 @@ impl Engine {
         Ok(LiveBody {
             topics: self.topics(definitions).await?,
             sinks: self.sinks(definitions).await?,
+            subscribers: self.subscribers(app).await,
+            parity: self.parity_standing(app).await?,
             tags,
             log_end,
             landed_position,
@@ -113,6 +116,20 @@ impl Engine {
             lag_records,
             lag_seconds,
         })
+    }
+
+    /// Who reads the change feed. Of a feed that cannot be opened nobody is known.
+    async fn subscribers(&self, app: &AppId) -> SubscribersReport {
+        let Lag { subscribers, records, age_ms } =
+            self.feeds.lag(app).await.unwrap_or_else(|error| {
+                tracing::warn!(%app, %error, "how far subscribers have come is not known");
+                Lag::default()
+            });
+        SubscribersReport {
+            count: subscribers,
+            slowest_lag_records: records,
+            slowest_lag_seconds: age_ms as f64 / 1000.0,
+        }
     }
 
     /// Where nobody follows the log, as in a command without a server: how many tags are live, and

@@ -4,6 +4,7 @@ use crate::feeds::{Extent, Retention};
 use crate::frame::put_frames;
 use crate::record::Change;
 use crate::segment::{self, Segment};
+use crate::subscribers::Subscribers;
 use crate::{Error, Result};
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ pub(crate) struct AppFeed {
     end: watch::Sender<u64>,
     /// Whether somebody is about to write what waits.
     pub(crate) scheduled: AtomicBool,
-    pub(crate) readers: AtomicU64,
+    pub(crate) subscribers: Subscribers,
     /// Records behind this id are kept, however old and many.
     held: AtomicU64,
 }
@@ -68,7 +69,7 @@ impl AppFeed {
             segments: RwLock::new(found.segments),
             end: watch::Sender::new(next - 1),
             scheduled: AtomicBool::new(false),
-            readers: AtomicU64::new(0),
+            subscribers: Subscribers::default(),
             held: AtomicU64::new(u64::MAX),
         })
     }
@@ -237,7 +238,6 @@ impl AppFeed {
             first: self.first(),
             end: *self.end.borrow(),
             bytes: self.segments.read().iter().map(|segment| segment.bytes).sum(),
-            readers: self.readers.load(Ordering::Relaxed),
         }
     }
 }

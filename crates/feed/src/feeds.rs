@@ -2,8 +2,9 @@
 
 use crate::Result;
 use crate::app_feed::AppFeed;
-use crate::reader::{FeedReader, Start};
+use crate::reader::{FeedReader, Start, appended_behind};
 use crate::record::Change;
+use crate::subscribers::Lag;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -41,8 +42,6 @@ pub struct Extent {
     pub end: u64,
     /// Bytes on disk.
     pub bytes: u64,
-    /// How many readers there are.
-    pub readers: u64,
 }
 
 /// The feeds of all apps of a data folder.
@@ -152,6 +151,34 @@ impl Feeds {
     /// `Gone`: they are not kept any more, or there never were any; `Disk`.
     pub async fn reader(&self, app: &AppId, start: Start) -> Result<FeedReader> {
         FeedReader::open(self.feed(app).await?, start, self.ending.clone())
+    }
+
+    /// The same for somebody outside, of whom [`Feeds::lag`] tells.
+    ///
+    /// # Errors
+    /// As [`Feeds::reader`].
+    pub async fn subscribe(&self, app: &AppId, start: Start) -> Result<FeedReader> {
+        Ok(self.reader(app, start).await?.counted())
+    }
+
+    /// How many subscribers an app's feed has, and how far behind the slowest is.
+    ///
+    /// # Errors
+    /// `Disk`; `Damaged`.
+    pub async fn lag(&self, app: &AppId) -> Result<Lag> {
+        let feed = self.feed(app).await?;
+        let Some(slowest) = feed.subscribers.slowest() else { return Ok(Lag::default()) };
+        let records = feed.end().borrow().saturating_sub(slowest.taken);
+        let lag = Lag { subscribers: slowest.subscribers, records, age_ms: 0 };
+        if records == 0 {
+            return Ok(lag);
+        }
+        let since_ms = match slowest.since_ms {
+            Some(since_ms) => Some(since_ms),
+            None => appended_behind(feed, slowest.taken).await?,
+        };
+        let age_ms = since_ms.map_or(0, |since_ms| self.clock.now_ms() - since_ms);
+        Ok(Lag { age_ms: u64::try_from(age_ms).unwrap_or(0), ..lag })
     }
 
     /// What an app's feed has.

@@ -22,6 +22,7 @@ mod frame;
 mod reader;
 mod record;
 mod segment;
+mod subscribers;
 #[cfg(test)]
 mod tests;
 mod value_bytes;
@@ -30,3 +31,4 @@ pub use error::{Error, Result};
 pub use feeds::{Extent, Feeds, Retention};
 pub use reader::{FeedReader, Start};
 pub use record::{Change, Record};
+pub use subscribers::Lag;

@@ -4,13 +4,14 @@ use crate::app_feed::AppFeed;
 use crate::frame::{FeedFrames, Fields, records};
 use crate::record::Record;
 use crate::segment::{HEAD, Segment};
+use crate::subscribers::Progress;
 use crate::{Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use taghouse_disk::blocking;
 use taghouse_journal::{FrameFormat, FrameHead, HEAD_BYTES};
+use taghouse_model::TimestampMs;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ pub struct FeedReader {
     feed: Arc<AppFeed>,
     end: watch::Receiver<u64>,
     ending: CancellationToken,
+    /// Of a subscriber.
+    progress: Option<Arc<Progress>>,
 }
 
 /// Where a reader is. It goes to a blocking thread and comes back.
@@ -65,8 +68,13 @@ impl FeedReader {
             Start::After(after) if after.saturating_add(1) >= first && after <= last => after + 1,
             Start::After(after) => return Err(gone(&feed, after)),
         };
-        feed.readers.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { place: Some(Place { next, open: None }), feed, end, ending })
+        Ok(Self { place: Some(Place { next, open: None }), feed, end, ending, progress: None })
+    }
+
+    /// The same, as a subscriber.
+    pub(crate) fn counted(self) -> Self {
+        let progress = self.feed.subscribers.add(self.after());
+        Self { progress: Some(progress), ..self }
     }
 
     /// The id behind which this reads on.
@@ -81,6 +89,7 @@ impl FeedReader {
     pub async fn read(&mut self) -> Result<Vec<Record>> {
         let last = *self.end.borrow_and_update();
         let Some(mut place) = self.place.take() else { return Ok(Vec::new()) };
+        self.progress.iter().for_each(|progress| progress.took(place.next - 1));
         if place.next > last {
             self.place = Some(place);
             return Ok(Vec::new());
@@ -92,6 +101,9 @@ impl FeedReader {
         })
         .await?;
         self.place = Some(place);
+        if let (Some(progress), Some(first)) = (&self.progress, records.first()) {
+            progress.hands_over(first.at_ms);
+        }
         Ok(records)
     }
 
@@ -113,9 +125,17 @@ impl FeedReader {
     }
 }
 
-impl Drop for FeedReader {
-    fn drop(&mut self) {
-        self.feed.readers.fetch_sub(1, Ordering::Relaxed);
+/// When the record behind this id was appended; `None`: it is not kept any more.
+///
+/// # Errors
+/// `Disk`; `Damaged`.
+pub(crate) async fn appended_behind(feed: Arc<AppFeed>, after: u64) -> Result<Option<TimestampMs>> {
+    let next = (after + 1).max(feed.first());
+    let read = blocking(move || Place { next, open: None }.read(&feed)).await;
+    match read {
+        Ok(records) => Ok(records.first().map(|record| record.at_ms)),
+        Err(Error::Gone { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

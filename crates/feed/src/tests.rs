@@ -1,5 +1,5 @@
 use crate::frame::{FeedFrames, put_frames, records};
-use crate::{Change, Error, Feeds, Record, Retention, Start};
+use crate::{Change, Error, Feeds, Lag, Record, Retention, Start};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use std::path::{Path, PathBuf};
@@ -212,15 +212,49 @@ async fn what_cannot_be_written_waits_and_is_written_later() {
 }
 
 #[tokio::test]
-async fn readers_are_counted_and_end_with_the_process() {
+async fn subscribers_are_counted_and_end_with_the_process() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
     let feeds = feeds(folder.path(), &clock);
-    let mut reader = feeds.reader(&app(), Start::Latest).await.unwrap();
-    assert_eq!(feeds.extent(&app()).await.unwrap().readers, 1);
+    let mut reader = feeds.subscribe(&app(), Start::Latest).await.unwrap();
+    let other = feeds.reader(&app(), Start::Latest).await.unwrap();
+    assert_eq!(feeds.lag(&app()).await.unwrap().subscribers, 1, "and no reader of ours");
     feeds.end_readers();
     assert!(!reader.wait().await && reader.is_ending());
-    drop(reader);
-    assert_eq!(feeds.extent(&app()).await.unwrap().readers, 0);
+    drop((reader, other));
+    assert_eq!(feeds.lag(&app()).await.unwrap(), Lag::default());
+}
+
+#[tokio::test]
+async fn the_slowest_subscriber_says_how_far_behind_they_are() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+    let feeds = feeds(folder.path(), &clock);
+    let mut quick = feeds.subscribe(&app(), Start::Earliest).await.unwrap();
+    let mut slow = feeds.subscribe(&app(), Start::Earliest).await.unwrap();
+    let lag = async || {
+        let Lag { subscribers, records, age_ms } = feeds.lag(&app()).await.unwrap();
+        (subscribers, records, age_ms)
+    };
+    assert_eq!(lag().await, (2, 0, 0), "there is no record");
+    for number in 1..=3 {
+        let now_ms = clock.now_ms();
+        feeds.append(&app(), now_ms, 1, &[orders("ann", number)]).await.unwrap();
+        feeds.flush(&app()).await.unwrap();
+        clock.0.fetch_add(1_000, Ordering::Relaxed);
+    }
+    assert_eq!(lag().await, (2, 3, 3_000), "nobody has read");
+    while !quick.read().await.unwrap().is_empty() {}
+    assert_eq!(lag().await, (2, 3, 3_000), "the slow one has not");
+    slow.read().await.unwrap();
+    assert_eq!(lag().await, (2, 3, 3_000), "what is handed over is not taken");
+    slow.read().await.unwrap();
+    assert_eq!(lag().await, (2, 2, 2_000));
+    drop(slow);
+    assert_eq!(lag().await, (1, 0, 0));
+    let now_ms = clock.now_ms();
+    feeds.append(&app(), now_ms, 1, &[orders("ann", 4)]).await.unwrap();
+    feeds.flush(&app()).await.unwrap();
+    clock.0.fetch_add(500, Ordering::Relaxed);
+    assert_eq!(lag().await, (1, 1, 500), "who had read all is behind again");
 }
 
 fn values() -> impl Strategy<Value = Option<Value>> {

@@ -300,6 +300,8 @@ fn reads(command: &Command) -> bool {
         | Command::Demo(_)
         | Command::Ingest(_)
         | Command::Produce(_)
+        | Command::Parity(_)
+        | Command::Users { .. }
         | Command::Change(_)
         | Command::Delete { .. }
         | Command::Compact { .. }
@@ -334,6 +336,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Files(_) => "files",
         Command::Rejected(_) => "rejected",
         Command::Produce(_) => "produce",
+        Command::Parity(_) => "parity",
         Command::Tags { .. } => "tags",
         Command::Crowds { .. } => "crowds",
         Command::Count { .. } => "count",
@@ -350,6 +353,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Tail(_) => "tail",
         Command::Change(_) => "change",
         Command::Identities { .. } => "identities",
+        Command::Users { .. } => "users",
         Command::Delete { .. } => "delete",
         Command::Compact { .. } => "compact",
         Command::Backup { .. } => "backup",
@@ -369,10 +373,12 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Files(arguments) => command::input::files(context, arguments).await,
         Command::Rejected(arguments) => command::input::rejected(context, arguments).await,
         Command::Produce(arguments) => command::produce::produce(context, arguments).await,
+        Command::Parity(arguments) => command::parity::parity(context, arguments).await,
         Command::Tags { tag } => command::list::tags(context, tag.as_deref()).await,
         Command::Crowds { crowd } => command::list::crowds(context, crowd.as_deref()).await,
         Command::Change(arguments) => command::users::change(context, arguments).await,
         Command::Identities { action } => command::identities::identities(context, action).await,
+        Command::Users { action } => command::export::user(context, action).await,
         Command::Delete { users } => command::users::delete(context, users).await,
         Command::Compact { expire } => command::users::compact(context, expire.as_deref()).await,
         Command::Count { expression, strict_as_of } => {

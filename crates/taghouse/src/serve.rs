@@ -120,6 +120,8 @@ fn rounds(server: &Arc<Server>, arguments: &Serve, stop: &CancellationToken) -> 
     let pace = Pace {
         land_every: Duration::from_secs_f64(arguments.land_every),
         tidy_every: arguments.limits.sweep_every(),
+        parity_every: (arguments.parity_every > 0.0)
+            .then(|| Duration::from_secs_f64(arguments.parity_every)),
     };
     let mut rounds = Rounds::begin(&server.engine, pace, stop);
     let of = server.clone();

@@ -40,8 +40,30 @@ pub struct Plan {
     pub changes: Vec<PlannedChange>,
     /// Notes on definitions that are created or changed. They are not errors.
     pub notes: Vec<String>,
+    /// The most that the state of each live tag can come to that the files name, and of the
+    /// conditions of their live crowds, in order of kind and name. Tags that are computed from others
+    /// have no state.
+    pub states: Vec<StateSizeBody>,
     /// Whether it was carried out.
     pub applied: bool,
+}
+
+/// The most that is kept of each user of a live tag.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StateSizeBody {
+    /// `tag`; `crowd` for a condition on what users did, in a live crowd.
+    pub kind: String,
+    /// Name of the tag, or of the crowd.
+    pub name: String,
+    /// Bytes of one user's state at most; `null`: there is no bound.
+    #[schema(required)]
+    pub bytes_per_user: Option<u64>,
+    /// The same of all users that the app has now.
+    #[schema(required)]
+    pub bytes_of_all_users: Option<u64>,
+    /// Why there is no bound, and what gives it one or keeps it small.
+    #[schema(required)]
+    pub unbounded: Option<String>,
 }
 
 /// What becomes of one definition.

@@ -29,6 +29,8 @@ mod key;
 mod live;
 mod overlap;
 mod page;
+mod parity;
+mod person;
 mod production;
 pub mod reading;
 mod report;
@@ -38,6 +40,7 @@ mod tag;
 mod top;
 mod topic;
 mod user;
+mod value;
 
 pub use app::{AppBody, AppList};
 pub use audit::{AuditLine, AuditPage};
@@ -48,7 +51,9 @@ pub use count::{
     CountAnswer, CountLine, CountRequest, EstimateAnswer, Refusal, SampleAnswer, SampleRequest,
 };
 pub use crowd::{Answering, CrowdBody, CrowdList, VersionBody, VersionList};
-pub use definition::{ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange};
+pub use definition::{
+    ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange, StateSizeBody,
+};
 pub use feed::{CrowdEvent, FeedKind, FeedRecord};
 pub use group::{AxisRequest, BucketsRequest, GroupAnswer, GroupBody, GroupRequest, HeadingBody};
 pub use histogram::{BinBody, HistogramAnswer, HistogramRequest, QuantileBody};
@@ -57,9 +62,14 @@ pub use ingestion::{IngestRequest, Upload};
 pub use input::{FileLine, FilePage, RejectedLine, RejectedList, SourceBody, SourceList};
 pub use judgment::{JudgmentBody, ProfileBody};
 pub use key::{CreatedKey, KeyBody, KeyList, NewKey};
-pub use live::LiveBody;
+pub use live::{LiveBody, SubscribersReport};
 pub use overlap::{OverlapAnswer, OverlapItem, OverlapRequest};
 pub use page::{PageAnswer, PageRequest};
+pub use parity::{ParityExample, ParityReport, ParityRequest, ParityStanding, ParityTag};
+pub use person::{
+    AttributeLine, CrowdLine, EndLine, EventLine, HandChangeLine, MembershipLine, TagLine,
+    UserHead, UserLine,
+};
 pub use production::ProduceRequest;
 pub use report::{
     CompactReport, CrowdReport, IngestReport, LandReport, LiveReport, ProduceReport,
@@ -70,3 +80,4 @@ pub use tag::{TagBody, TagList, TagValues, ValueCount};
 pub use top::{TopAnswer, TopRequest, TopValue};
 pub use topic::{SinkReport, TopicPartition, TopicReport};
 pub use user::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody};
+pub use value::json;

@@ -1,6 +1,6 @@
 //! How far those who follow the log of live calls have come.
 
-use crate::{LiveReport, SinkReport, TopicReport};
+use crate::{LiveReport, ParityStanding, SinkReport, TopicReport};
 use serde::{Deserialize, Serialize};
 
 /// How an app's live tags stand, and the log that they follow.
@@ -30,4 +30,21 @@ pub struct LiveBody {
     pub topics: Vec<TopicReport>,
     /// How the app's sinks are written, in order of their names.
     pub sinks: Vec<SinkReport>,
+    /// Who reads the change feed.
+    pub subscribers: SubscribersReport,
+    /// What the last comparison of the live tags with the batch found; `null`: there was none
+    /// lately.
+    #[schema(required)]
+    pub parity: Option<ParityStanding>,
+}
+
+/// The subscribers of an app's change feed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SubscribersReport {
+    /// How many there are.
+    pub count: u64,
+    /// Records on disk that the slowest has not taken; 0 without subscribers.
+    pub slowest_lag_records: u64,
+    /// How many seconds ago the oldest of them was appended; 0 if there is none.
+    pub slowest_lag_seconds: f64,
 }

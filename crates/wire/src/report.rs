@@ -1,5 +1,6 @@
 //! The `result` of each task of a run.
 
+use crate::ParityReport;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -17,6 +18,8 @@ pub enum TaskResult {
     Crowd(CrowdReport),
     /// Of `compact`.
     Compact(CompactReport),
+    /// Of `parity`.
+    Parity(ParityReport),
     /// Of `live tags`, in a production of an app that has some.
     Live(LiveReport),
 }

@@ -8,9 +8,11 @@ use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
 use taghouse_catalog::StoredDefinition;
-use taghouse_engine::{Applying, Engine, named};
+use taghouse_engine::{Applying, Engine, StateSize, named};
 use taghouse_rules::DefinitionFile;
-use taghouse_wire::{ApplyRequest, DefinitionBody, DefinitionList, Plan, PlannedChange};
+use taghouse_wire::{
+    ApplyRequest, DefinitionBody, DefinitionList, Plan, PlannedChange, StateSizeBody,
+};
 
 /// All definitions of the app.
 #[utoipa::path(get, path = "/apps/{app}/definitions", operation_id = "list_definitions", tag = "definitions", params(App),
@@ -41,7 +43,22 @@ fn planned(plan: taghouse_engine::ApplyPlan) -> Plan {
         name: change.name,
         action: change.action.as_str().into(),
     };
+    let users = plan.states.users;
+    let state = |state: StateSize| {
+        let bytes = state.per_user.as_ref().ok().copied();
+        StateSizeBody {
+            kind: state.kind.to_owned(),
+            name: state.name,
+            bytes_per_user: bytes,
+            bytes_of_all_users: bytes.map(|bytes| bytes.saturating_mul(users)),
+            unbounded: state
+                .per_user
+                .err()
+                .map(|why| format!("it grows {}; {}", why.grows, why.fix)),
+        }
+    };
     Plan {
+        states: plan.states.states.into_iter().map(state).collect(),
         changes: plan.changes.into_iter().map(change).collect(),
         notes: plan.notes,
         applied: plan.applied,

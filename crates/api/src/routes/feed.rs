@@ -140,7 +140,7 @@ pub(crate) async fn follow(
     let query = FeedQuery::read(query.as_deref().unwrap_or_default(), last_event_id)?;
     let definitions = engine.definitions(&app).await?;
     query.check(&definitions)?;
-    let reader = engine.feeds.reader(&app, query.start).await?;
+    let reader = engine.feeds.subscribe(&app, query.start).await?;
     let FeedQuery { wanted, limit, follow, .. } = query;
     let zone = definitions.app.time_zone.clone();
     let subscription = Subscription::new(reader, wanted, zone, limit, follow);

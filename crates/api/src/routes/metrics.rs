@@ -45,6 +45,8 @@ async fn numbers(engine: &Engine, app: AppId) -> Result<AppNumbers, Problem> {
         is_ready: engine.not_ready(&app).await.is_none(),
         live,
         feed: engine.feeds.extent(&app).await?,
+        lag: engine.feeds.lag(&app).await?,
+        parity: engine.last_parity(&app).await?,
         messages: engine.landing.totals(&app).await?,
         app,
     })

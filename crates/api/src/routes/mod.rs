@@ -22,6 +22,8 @@ pub(crate) mod live;
 pub(crate) mod metrics;
 pub(crate) mod overlap;
 pub(crate) mod page;
+pub(crate) mod parity;
+pub(crate) mod person;
 pub(crate) mod probes;
 pub(crate) mod produce;
 pub(crate) mod questions;

@@ -23,10 +23,10 @@ use taghouse_wire::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody, 
 pub(crate) struct UserPath {
     /// The app's id.
     #[param(pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
-    app: String,
+    pub(super) app: String,
     /// The user id, percent-encoded.
     #[param(min_length = 1, max_length = 512)]
-    user: String,
+    pub(super) user: String,
 }
 
 async fn deleted(
@@ -45,7 +45,7 @@ async fn deleted(
 
 /// Who is deleted, for the audit trail, which outlives them: whoever knows an id finds its line,
 /// and nobody learns an id from it.
-pub(super) fn subject(users: &[String]) -> String {
+pub(crate) fn subject(users: &[String]) -> String {
     let digests = users.iter().map(|user| {
         let digest = Sha256::digest(user.as_bytes());
         digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()

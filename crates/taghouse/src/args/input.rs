@@ -78,3 +78,13 @@ pub(crate) struct Produce {
     #[arg(long = "tag", value_name = "NAME")]
     pub(crate) tags: Vec<String>,
 }
+
+#[derive(Args)]
+pub(crate) struct Parity {
+    /// Only this live tag
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tag: Option<String>,
+    /// About how many users are compared, at most 100,000
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) sample: u32,
+}

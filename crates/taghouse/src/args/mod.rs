@@ -8,10 +8,10 @@ mod serve;
 mod users;
 
 pub(crate) use access::{Audit, KeyAction};
-pub(crate) use input::{Apply, Files, Ingest, Produce, Rejected};
+pub(crate) use input::{Apply, Files, Ingest, Parity, Produce, Rejected};
 pub(crate) use insights::{Compare, CompareOrder, Group, Histogram, Overlap};
 pub(crate) use serve::{Demo, Serve, positive_seconds};
-pub(crate) use users::{Change, Export, ExportFormat, IdentityAction, Tail};
+pub(crate) use users::{Change, Export, ExportFormat, IdentityAction, Tail, UserAction};
 
 use crate::configuration::ConfigAction;
 use clap::{Args, Parser, Subcommand};
@@ -111,6 +111,9 @@ pub(crate) enum Command {
     Rejected(Rejected),
     /// Compute all tags and crowds as of a time
     Produce(Produce),
+    /// Compare the values of live tags with those of the batch as of the same instant, and explain
+    /// every difference
+    Parity(Parity),
     /// List the tags, or the values of one tag
     Tags {
         /// List the most frequent values of this tag
@@ -192,6 +195,11 @@ pub(crate) enum Command {
     Identities {
         #[command(subcommand)]
         action: IdentityAction,
+    },
+    /// Export all that is kept of a user
+    Users {
+        #[command(subcommand)]
+        action: UserAction,
     },
     /// Delete users from all tags, crowds and the dictionary, and print the receipt
     Delete {

@@ -14,6 +14,10 @@ pub(crate) struct Serve {
     /// calls waiting it happens sooner
     #[arg(long, env = "TAGHOUSE_LAND_EVERY", value_name = "SECONDS", default_value_t = 10.0, value_parser = positive_seconds)]
     pub(crate) land_every: f64,
+    /// How often the values of live tags are compared with those of the batch, for a sample of users,
+    /// in seconds. 0: only when asked for
+    #[arg(long, env = "TAGHOUSE_PARITY_EVERY", value_name = "SECONDS", default_value_t = 3600.0, value_parser = pause_seconds)]
+    pub(crate) parity_every: f64,
     /// Web pages that may send live calls: origins separated by commas, such as https://shop.example.com,https://*.example.com. * allows all, none
     /// allows none
     #[arg(long, env = "TAGHOUSE_WEB_ORIGINS", value_name = "ORIGINS", default_value = "*")]
@@ -42,6 +46,14 @@ pub(crate) struct Demo {
     pub(crate) exit: bool,
     #[command(flatten)]
     pub(crate) serve: Serve,
+}
+
+fn pause_seconds(text: &str) -> Result<f64, String> {
+    const WEEK: f64 = 604_800.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds == 0.0 || (1.0..=WEEK).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("a number of seconds from 1 to {WEEK}, or 0")),
+    }
 }
 
 pub(crate) fn positive_seconds(text: &str) -> Result<f64, String> {

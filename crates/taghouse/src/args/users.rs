@@ -92,3 +92,16 @@ pub(crate) enum IdentityAction {
         id: String,
     },
 }
+
+#[derive(Subcommand)]
+pub(crate) enum UserAction {
+    /// Write all that is kept of a user as JSON lines: ids, attributes, events, changes by hand,
+    /// tags, crowds and the history of them
+    Export {
+        /// Any id of the user
+        id: String,
+        /// The file to write. Default: standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}

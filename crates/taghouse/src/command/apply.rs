@@ -3,11 +3,11 @@
 use super::Context;
 use crate::args::Apply;
 use crate::client::apps;
-use crate::table;
+use crate::table::{self, thousands};
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use taghouse_model::AppId;
-use taghouse_wire::{ApplyRequest, FileBody, Plan, PlannedChange};
+use taghouse_wire::{ApplyRequest, FileBody, Plan, PlannedChange, StateSizeBody};
 
 /// The app of files that do not name one, if none exists yet.
 const UNKNOWN_APP: &str = "unknown";
@@ -123,10 +123,34 @@ fn describe(plan: &Plan) -> String {
     );
     let notes = plan.notes.iter().map(|note| format!("note: {note}\n"));
     format!(
-        "{}{counts}: {done}\n{}",
+        "{}{counts}: {done}\n{}{}",
         table::render(&["action", "kind", "name"], &rows),
+        states(plan),
         notes.collect::<String>()
     )
+}
+
+/// What is kept of each user of live tags.
+fn states(plan: &Plan) -> String {
+    if plan.states.is_empty() {
+        return String::new();
+    }
+    let row = |state: &StateSizeBody| {
+        let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "unbounded".to_owned(), thousands);
+        vec![
+            state.kind.clone(),
+            state.name.clone(),
+            bytes(state.bytes_per_user),
+            bytes(state.bytes_of_all_users),
+        ]
+    };
+    let rows: Vec<_> = plan.states.iter().map(row).collect();
+    let heads = ["live", "name", "bytes per user at most", "of all users at most"];
+    let unbounded = plan.states.iter().filter_map(|state| {
+        let why = state.unbounded.as_ref()?;
+        Some(format!("note: the state of {} {} has no bound: {why}\n", state.kind, state.name))
+    });
+    format!("{}{}", table::render(&heads, &rows), unbounded.collect::<String>())
 }
 
 #[cfg(test)]

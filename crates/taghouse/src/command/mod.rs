@@ -15,6 +15,7 @@ pub(crate) mod input;
 pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod overlap;
+pub(crate) mod parity;
 pub(crate) mod produce;
 pub(crate) mod status;
 pub(crate) mod tail;

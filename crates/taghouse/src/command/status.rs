@@ -4,7 +4,9 @@ use super::Context;
 use crate::table::{self, thousands};
 use anyhow::Result;
 use serde::Serialize;
-use taghouse_wire::{AppList, LiveBody, SinkReport, TopicReport};
+use taghouse_wire::{
+    AppList, LiveBody, ParityStanding, SinkReport, SubscribersReport, TopicReport,
+};
 
 /// How every app that was asked for stands.
 #[derive(Serialize)]
@@ -69,6 +71,8 @@ fn listed(standing: &AppStanding) -> String {
             ("bytes in memory", thousands(tags.memory_bytes)),
             ("timers", thousands(tags.timers)),
             ("problem", text(&tags.problem)),
+            ("subscribers", subscribed(&live.subscribers)),
+            ("parity", live.parity.as_ref().map_or_else(|| "–".to_owned(), compared)),
         ]);
     }
     let mut rows: Vec<Vec<String>> =
@@ -76,6 +80,30 @@ fn listed(standing: &AppStanding) -> String {
     rows.extend(live.topics.iter().flat_map(topic_rows));
     rows.extend(live.sinks.iter().flat_map(sink_rows));
     table::render(&["app", app], &rows)
+}
+
+/// Who reads the change feed, and how far behind the slowest is.
+fn subscribed(subscribers: &SubscribersReport) -> String {
+    let SubscribersReport { count, slowest_lag_records, slowest_lag_seconds } = subscribers;
+    match slowest_lag_records {
+        0 => thousands(*count),
+        records => format!(
+            "{}, the slowest {} records and {slowest_lag_seconds:.1} s behind",
+            thousands(*count),
+            thousands(*records)
+        ),
+    }
+}
+
+/// What the last comparison with the batch found.
+fn compared(parity: &ParityStanding) -> String {
+    let differ: u64 = parity.differences.values().sum();
+    let found = match (parity.defects, differ) {
+        (0, 0) => "no difference".to_owned(),
+        (0, differ) => format!("{} values differ, all explained", thousands(differ)),
+        (defects, _) => format!("{} values are wrong: see `taghouse parity`", thousands(defects)),
+    };
+    format!("{found}; {} users, {}", thousands(parity.users), parity.ended)
 }
 
 /// How a topic is read, and what keeps it from being read.
