@@ -18,6 +18,8 @@ use taghouse_rules::Definitions;
 
 const KIND: &str = "membership";
 const NAME: &str = "landed";
+/// As the feed knows who holds it.
+const HOLDER: &str = "membership";
 
 /// Rows of one commit, about.
 const ROWS_AT_ONCE: usize = 500_000;
@@ -76,7 +78,9 @@ impl Engine {
             let feed_id = now.feed_id;
             self.land_rows(app, pointer, now, rows).await?;
             if definitions.crowds.values().any(|crowd| crowd.is_live) {
-                self.feeds.hold(app, feed_id).await?;
+                self.feeds.hold(app, HOLDER, feed_id).await?;
+            } else {
+                self.feeds.release(app, HOLDER).await?;
             }
             if !is_more {
                 return Ok(count);

@@ -7,8 +7,9 @@ use crate::segment::{self, Segment};
 use crate::subscribers::Subscribers;
 use crate::{Error, Result};
 use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use taghouse_disk::Mark;
 use taghouse_journal::AppendFile;
 use taghouse_model::TimestampMs;
@@ -46,8 +47,8 @@ pub(crate) struct AppFeed {
     /// Whether somebody is about to write what waits.
     pub(crate) scheduled: AtomicBool,
     pub(crate) subscribers: Subscribers,
-    /// Records behind this id are kept, however old and many.
-    held: AtomicU64,
+    /// By name of who holds it: records behind this id are kept, however old and many.
+    held: Mutex<BTreeMap<String, u64>>,
 }
 
 impl AppFeed {
@@ -70,7 +71,7 @@ impl AppFeed {
             end: watch::Sender::new(next - 1),
             scheduled: AtomicBool::new(false),
             subscribers: Subscribers::default(),
-            held: AtomicU64::new(u64::MAX),
+            held: Mutex::default(),
         })
     }
 
@@ -200,7 +201,7 @@ impl AppFeed {
                 let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
                 (oldest.clone(), next.clone(), bytes)
             };
-            let held = next.first.saturating_sub(1) > self.held.load(Ordering::Acquire)
+            let held = next.first.saturating_sub(1) > self.held_behind()
                 && bytes <= retention.bytes.saturating_mul(HELD_TIMES);
             // All of its records are from before the next one was made.
             if held || (!is_old(next.created_ms) && bytes <= retention.bytes) {
@@ -211,9 +212,19 @@ impl AppFeed {
         }
     }
 
-    /// Keeps what is behind this id until it is called with a higher one.
-    pub(crate) fn hold(&self, id: u64) {
-        self.held.store(id, Ordering::Release);
+    /// Keeps what is behind this id until the holder calls it with a higher one, or releases it.
+    pub(crate) fn hold(&self, holder: &str, id: u64) {
+        self.held.lock().insert(holder.to_owned(), id);
+    }
+
+    /// Keeps nothing for the holder any more.
+    pub(crate) fn release(&self, holder: &str) {
+        self.held.lock().remove(holder);
+    }
+
+    /// What the slowest holder has come to.
+    fn held_behind(&self) -> u64 {
+        self.held.lock().values().min().copied().unwrap_or(u64::MAX)
     }
 
     /// The id of the last record on disk, and who wants to know when it changes.

@@ -199,12 +199,21 @@ impl Feeds {
     }
 
     /// Keeps an app's records behind this id, however old they are and up to four times as many,
-    /// until it is called with a higher one.
+    /// until the holder calls it with a higher one. Of several holders the slowest counts.
     ///
     /// # Errors
     /// `Disk`.
-    pub async fn hold(&self, app: &AppId, id: u64) -> Result<()> {
-        self.feed(app).await?.hold(id);
+    pub async fn hold(&self, app: &AppId, holder: &str, id: u64) -> Result<()> {
+        self.feed(app).await?.hold(holder, id);
+        Ok(())
+    }
+
+    /// Keeps nothing for the holder any more.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub async fn release(&self, app: &AppId, holder: &str) -> Result<()> {
+        self.feed(app).await?.release(holder);
         Ok(())
     }
 

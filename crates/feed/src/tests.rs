@@ -114,10 +114,12 @@ async fn old_segments_go_and_who_needs_them_is_told() {
     assert_eq!(kept, "those from 2 to 4");
     assert_eq!(ids(&slow.read().await.unwrap()), [2]);
     clock.0.fetch_add(9_000, Ordering::Relaxed);
-    feeds.hold(&app(), 3).await.unwrap();
+    feeds.hold(&app(), "slow", 3).await.unwrap();
+    // One that is further does not take from the other what it needs.
+    feeds.hold(&app(), "fast", 4).await.unwrap();
     feeds.trim().await.unwrap();
     assert_eq!(feeds.extent(&app()).await.unwrap().first, 4, "somebody still needs the fourth");
-    feeds.hold(&app(), 4).await.unwrap();
+    feeds.release(&app(), "slow").await.unwrap();
     clock.0.fetch_add(9_000, Ordering::Relaxed);
     feeds.trim().await.unwrap();
     let extent = feeds.extent(&app()).await.unwrap();
