@@ -3,7 +3,7 @@
 use super::RepositoryFile;
 
 /// The map: every crate and its level.
-pub(crate) const LEVELS: [(&str, u32); 26] = [
+pub(crate) const LEVELS: [(&str, u32); 28] = [
     ("disk", 0),
     ("model", 0),
     ("bitmap", 1),
@@ -19,6 +19,7 @@ pub(crate) const LEVELS: [(&str, u32); 26] = [
     ("schedule", 2),
     ("identities", 3),
     ("index", 3),
+    ("sink", 3),
     ("crowd", 4),
     ("ingest", 4),
     ("produce", 4),
@@ -27,6 +28,7 @@ pub(crate) const LEVELS: [(&str, u32); 26] = [
     ("backup", 6),
     ("kafka", 6),
     ("stream", 6),
+    ("webhook", 6),
     ("engine", 7),
     ("api", 8),
     ("taghouse", 9),

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use taghouse_disk::Mark;
 use taghouse_journal::AppendFile;
 use taghouse_model::TimestampMs;

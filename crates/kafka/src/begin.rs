@@ -1,7 +1,7 @@
 //! Where reading of a partition begins.
 
 use taghouse_ingest::TopicPosition;
-use taghouse_rules::KafkaStart;
+use taghouse_rules::StartAt;
 
 /// What is known of a partition before it is read.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +14,7 @@ pub(crate) struct Facts {
     pub(crate) low: i64,
     /// The offset of the next record that is written.
     pub(crate) high: i64,
-    pub(crate) start: KafkaStart,
+    pub(crate) start: StartAt,
     /// The topic is known to be another one than before.
     pub(crate) is_other: bool,
 }
@@ -80,8 +80,8 @@ pub(crate) fn begin(facts: &Facts) -> Begin {
             (Some(read), _) => {
                 Begin { remark: Some(Remark::Other { taken: read.offset - 1 }), ..plain(low, 0) }
             }
-            (None, KafkaStart::Earliest) => plain(low, 0),
-            (None, KafkaStart::Latest) => plain(high, 0),
+            (None, StartAt::Earliest) => plain(low, 0),
+            (None, StartAt::Latest) => plain(high, 0),
         };
     };
     let next = own.offset + 1;
@@ -116,18 +116,18 @@ mod tests {
         high: i64,
     ) -> Facts {
         let committed = committed.map(|(offset, ours)| Committed { offset, ours });
-        Facts { own, committed, low, high, start: KafkaStart::Earliest, is_other: false }
+        Facts { own, committed, low, high, start: StartAt::Earliest, is_other: false }
     }
 
     #[test]
     fn nothing_was_taken_yet() {
         let at = |offset| Begin { offset, incarnation: 0, check: None, remark: None };
         assert_eq!(begin(&facts(None, None, 3, 20)), at(3));
-        let latest = Facts { start: KafkaStart::Latest, ..facts(None, None, 3, 20) };
+        let latest = Facts { start: StartAt::Latest, ..facts(None, None, 3, 20) };
         assert_eq!(begin(&latest), at(20));
         assert_eq!(begin(&facts(None, Some((7, false)), 3, 20)), at(7));
         assert_eq!(
-            begin(&Facts { start: KafkaStart::Latest, ..facts(None, Some((7, false)), 3, 20) }),
+            begin(&Facts { start: StartAt::Latest, ..facts(None, Some((7, false)), 3, 20) }),
             at(7)
         );
         let gone = Some(Remark::Gone { from: 1, to: 3 });

@@ -1,38 +1,6 @@
-use taghouse_rules::UnreadSetting;
-
 /// Why a topic is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting names a variable that is not there.
-    #[error(
-        "the setting `{setting}` names the environment variable {variable}, which the server does not have: set it and start the server again"
-    )]
-    NoVariable {
-        /// Name of the setting.
-        setting: String,
-        /// Name of the variable.
-        variable: String,
-    },
-    /// A setting names a file that cannot be read.
-    #[error(
-        "the setting `{setting}` names the file {file} of the secrets' folder, which cannot be read: {detail}"
-    )]
-    NoFile {
-        /// Name of the setting.
-        setting: String,
-        /// With the folder.
-        file: String,
-        /// What is wrong.
-        detail: String,
-    },
-    /// A reference that is not one.
-    #[error("the setting `{setting}`: {detail}")]
-    Reference {
-        /// Name of the setting.
-        setting: String,
-        /// What is wrong.
-        detail: UnreadSetting,
-    },
     /// The client refuses a setting. The value is not shown: it may be a secret.
     #[error("the client refuses the setting `{setting}`")]
     Setting {
@@ -48,6 +16,9 @@ pub enum Error {
     /// Of the change feed.
     #[error(transparent)]
     Feed(#[from] taghouse_feed::Error),
+    /// Of what sinks share, and of secrets.
+    #[error(transparent)]
+    Sink(#[from] taghouse_sink::Error),
     /// Of the catalog.
     #[error(transparent)]
     Catalog(#[from] taghouse_catalog::Error),

@@ -14,8 +14,6 @@
 mod begin;
 #[cfg(feature = "client")]
 mod client;
-#[cfg(feature = "client")]
-mod cloud_event;
 mod error;
 #[cfg(feature = "client")]
 mod producer;
@@ -28,6 +26,5 @@ mod status;
 
 pub use error::{Error, Result};
 pub use reader::{ReaderParts, TopicReader};
-pub use settings::SECRETS_FOLDER;
 pub use sink::{SinkWriter, WriterParts};
 pub use status::{PartitionStatus, Problem, ReaderState, ReaderStatus};

@@ -1,8 +1,7 @@
 //! The task of a writer: records of the feed become events, and are remembered once the cluster
 //! has acknowledged them.
 
-use crate::cloud_event::{Outgoing, event, gap};
-use crate::settings::{Secrets, sink_settings};
+use crate::settings::sink_settings;
 use crate::status::{About, Board};
 use crate::{Error, ReaderState, Result, WriterParts};
 use rdkafka::ClientConfig;
@@ -15,13 +14,11 @@ use rdkafka::statistics::Statistics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use taghouse_catalog::{Change as Commit, Pointer};
-use taghouse_feed::{Change, FeedReader, Start};
-use taghouse_rules::{KafkaStart, SinkDefinition};
+use taghouse_feed::FeedReader;
+use taghouse_rules::SettingOf;
+use taghouse_sink::{Begun, Lost, Outgoing, Progress, Secrets, event, gap, includes};
 use tokio_util::sync::CancellationToken;
 
-/// The catalog's pointer at what was sent, by name of the sink: value `{"sent": id}`.
-const POINTER_KIND: &str = "sinks";
 /// How long the writer waits before it tries again what failed.
 const AGAIN: Duration = Duration::from_secs(3);
 /// How often at most it is written down what was sent, while more is sent.
@@ -61,9 +58,7 @@ struct Writer<'w> {
     sent: &'w AtomicU64,
     client: Client,
     reader: FeedReader,
-    /// The pointer's, as it is in the catalog.
-    revision: Option<u64>,
-    remembered: u64,
+    progress: Progress,
     remembered_at: Instant,
 }
 
@@ -73,9 +68,9 @@ impl<'w> Writer<'w> {
         board: &'w Arc<Board>,
         sent: &'w AtomicU64,
     ) -> Result<Self> {
-        let WriterParts { app, sink, feeds, catalog, .. } = parts;
+        let WriterParts { app, sink, topic, feeds, catalog, .. } = parts;
         let mut config = ClientConfig::new();
-        for (name, value) in sink_settings(&Secrets::of_process(), &sink.topic)? {
+        for (name, value) in sink_settings(&Secrets::of_process(SettingOf::Kafka), topic)? {
             config.set(name, value);
         }
         let client: Client =
@@ -83,38 +78,15 @@ impl<'w> Writer<'w> {
                 KafkaError::ClientConfig(_, _, setting, _) => Error::Setting { setting },
                 error => Error::Client(error.to_string()),
             })?;
-        let pointer = catalog.pointer(POINTER_KIND, app, sink.name.as_str()).await?;
-        let of = |pointer: &Pointer| pointer.value.get("sent")?.as_u64();
-        let known = pointer.as_ref().and_then(of);
-        let start = match (known, sink.topic.start) {
-            (Some(id), _) => Start::After(id),
-            (None, KafkaStart::Earliest) => Start::Earliest,
-            (None, KafkaStart::Latest) => Start::Latest,
-        };
-        let (reader, lost) = match feeds.reader(app, start).await {
-            Ok(reader) => (reader, None),
-            Err(taghouse_feed::Error::Gone { after, .. }) => {
-                (feeds.reader(app, Start::Earliest).await?, Some(after))
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let Begun { progress, reader, lost } = Progress::begin(app, sink, feeds, catalog).await?;
         let begins = reader.after();
-        let mut writer = Self {
-            parts,
-            board,
-            sent,
-            client,
-            reader,
-            revision: pointer.map(|pointer| pointer.revision),
-            remembered: known.unwrap_or(0),
-            remembered_at: Instant::now(),
-        };
-        if let Some(after) = lost {
-            writer.tell_gap(after, begins + 1).await?;
+        let remembered_at = Instant::now();
+        let mut writer = Self { parts, board, sent, client, reader, progress, remembered_at };
+        if let Some(lost) = lost {
+            writer.tell_gap(lost).await?;
         }
         writer.sent.store(begins, Ordering::Relaxed);
-        // A sink that begins with what comes does so after a restart, too.
-        if known != Some(begins) {
+        if writer.progress.remembered() != begins {
             writer.remember().await?;
         }
         board.solved(About::Settings);
@@ -123,14 +95,9 @@ impl<'w> Writer<'w> {
     }
 
     /// Tells subscribers, and people, that changes were lost.
-    async fn tell_gap(&mut self, after: u64, first: u64) -> Result<()> {
-        let lost = format!(
-            "the changes from {} to {} were not kept until they were sent: read the current values",
-            after + 1,
-            first - 1
-        );
-        self.board.remark(&lost);
-        let event = gap(&self.parts.app, after, first, self.parts.clock.now_ms());
+    async fn tell_gap(&mut self, lost: Lost) -> Result<()> {
+        self.board.remark(&lost.detail());
+        let event = gap(&self.parts.app, lost, self.parts.clock.now_ms());
         self.send(&[event]).await
     }
 
@@ -143,6 +110,9 @@ impl<'w> Writer<'w> {
             }
         };
         self.remember().await?;
+        if stop.is_cancelled() {
+            self.progress.release().await?;
+        }
         ended
     }
 
@@ -171,7 +141,7 @@ impl<'w> Writer<'w> {
 
     /// Sends events, and returns when all are acknowledged.
     async fn send(&self, events: &[Outgoing]) -> Result<()> {
-        let topic = self.parts.sink.topic.topic.as_str();
+        let topic = self.parts.topic.topic.as_str();
         let failed = |error: &KafkaError| Error::Client(format!("topic {topic}: {error}"));
         let mut deliveries = Vec::with_capacity(events.len());
         for Outgoing { key, event } in events {
@@ -205,39 +175,8 @@ impl<'w> Writer<'w> {
 
     /// Writes down what was sent, and lets the feed go up to there.
     async fn remember(&mut self) -> Result<()> {
-        let WriterParts { app, sink, feeds, catalog, .. } = self.parts;
-        let sent = self.sent.load(Ordering::Relaxed);
-        feeds.hold(app, sent).await?;
         self.remembered_at = Instant::now();
-        if self.revision.is_some() && sent == self.remembered {
-            return Ok(());
-        }
-        let commit = Commit::PutPointer {
-            kind: POINTER_KIND.to_owned(),
-            app: app.clone(),
-            name: sink.name.to_string(),
-            expected: self.revision,
-            value: serde_json::json!({ "sent": sent }),
-        };
-        catalog.commit(vec![commit]).await?;
-        let pointer = catalog.pointer(POINTER_KIND, app, sink.name.as_str()).await?;
-        self.revision = pointer.map(|pointer| pointer.revision);
-        self.remembered = sent;
-        Ok(())
-    }
-}
-
-/// Whether the sink wants the change. Deletions of users concern everybody.
-fn includes(sink: &SinkDefinition, change: &Change) -> bool {
-    if sink.tags.is_empty() && sink.crowds.is_empty() {
-        return true;
-    }
-    match change {
-        Change::Tag { tag, .. } | Change::TagPublished { tag } => sink.tags.contains(tag.as_str()),
-        Change::Entered { crowd, .. }
-        | Change::Exited { crowd, .. }
-        | Change::CrowdPublished { crowd, .. } => sink.crowds.contains(crowd.as_str()),
-        Change::UserDeleted { .. } => true,
+        Ok(self.progress.remember(self.sent.load(Ordering::Relaxed)).await?)
     }
 }
 

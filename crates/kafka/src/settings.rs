@@ -1,19 +1,10 @@
 //! The client's settings, with the secrets that a definition names.
 
-use crate::{Error, Result};
+use crate::Result;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use taghouse_model::{AppId, Name};
-use taghouse_rules::{KafkaTopic, SettingPart};
-
-/// The environment variable with the folder of files that `${file:NAME}` names.
-pub const SECRETS_FOLDER: &str = "KAFKA_SECRETS";
-
-/// The folder where that variable is not set: where containers have their secrets.
-const DEFAULT_FOLDER: &str = "/run/secrets";
-
-/// The longest file of a secret, in bytes.
-const MAX_SECRET_BYTES: u64 = 1 << 20;
+use taghouse_rules::KafkaTopic;
+use taghouse_sink::Secrets;
 
 /// Settings that a definition may replace.
 const DEFAULTS: [(&str, &str); 7] = [
@@ -36,55 +27,6 @@ const FIXED: [(&str, &str); 6] = [
     ("statistics.interval.ms", "1000"),
     ("log.connection.close", "false"),
 ];
-
-/// Where secrets are found.
-pub(crate) struct Secrets<'s> {
-    pub(crate) variable: &'s dyn Fn(&str) -> Option<String>,
-    pub(crate) folder: PathBuf,
-}
-
-impl Secrets<'_> {
-    /// Those of this process.
-    pub(crate) fn of_process() -> Self {
-        let folder = std::env::var_os(SECRETS_FOLDER).unwrap_or_else(|| DEFAULT_FOLDER.into());
-        Self { variable: &|name| std::env::var(name).ok(), folder: folder.into() }
-    }
-
-    fn resolved(&self, setting: &str, value: &str) -> Result<String> {
-        let setting = || setting.to_owned();
-        let parts = SettingPart::of(value)
-            .map_err(|detail| Error::Reference { setting: setting(), detail })?;
-        let mut text = String::new();
-        for part in parts {
-            match part {
-                SettingPart::Text(part) => text.push_str(&part),
-                SettingPart::Variable(variable) => text.push_str(
-                    &(self.variable)(&variable)
-                        .ok_or_else(|| Error::NoVariable { setting: setting(), variable })?,
-                ),
-                SettingPart::File(name) => {
-                    let path = self.folder.join(name);
-                    let read = read_secret(&path).map_err(|detail| Error::NoFile {
-                        setting: setting(),
-                        file: path.display().to_string(),
-                        detail,
-                    })?;
-                    // Whoever writes such a file by hand ends its line.
-                    text.push_str(read.trim_end_matches(['\n', '\r']));
-                }
-            }
-        }
-        Ok(text)
-    }
-}
-
-fn read_secret(path: &Path) -> std::result::Result<String, String> {
-    let bytes = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if bytes > MAX_SECRET_BYTES {
-        return Err(format!("it has {bytes} bytes, more than {MAX_SECRET_BYTES}"));
-    }
-    std::fs::read_to_string(path).map_err(|e| e.to_string())
-}
 
 /// Settings of a sink that a definition may replace.
 const SINK_DEFAULTS: [(&str, &str); 4] = [
@@ -134,7 +76,7 @@ pub(crate) fn settings(
         });
     }
     settings.extend(FIXED.into_iter().map(pair));
-    let brokers: Result<Vec<String>> =
+    let brokers: taghouse_sink::Result<Vec<String>> =
         topic.brokers.iter().map(|broker| secrets.resolved("brokers", broker)).collect();
     settings.insert("bootstrap.servers".to_owned(), brokers?.join(","));
     settings.insert("group.id".to_owned(), group);
@@ -155,7 +97,7 @@ pub(crate) fn sink_settings(
         settings.insert(name.clone(), secrets.resolved(name, value)?);
     }
     settings.extend(SINK_FIXED.into_iter().map(pair));
-    let brokers: Result<Vec<String>> =
+    let brokers: taghouse_sink::Result<Vec<String>> =
         topic.brokers.iter().map(|broker| secrets.resolved("brokers", broker)).collect();
     settings.insert("bootstrap.servers".to_owned(), brokers?.join(","));
     Ok(settings)
@@ -164,19 +106,20 @@ pub(crate) fn sink_settings(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taghouse_rules::KafkaStart;
+    use taghouse_rules::{SettingOf, StartAt};
 
     fn resolved(given: &[(&str, &str)]) -> Result<BTreeMap<String, String>> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pass"), "s3cret\n").unwrap();
         let variable = |name: &str| (name == "KAFKA_USER").then(|| "ann".to_owned());
-        let secrets = Secrets { variable: &variable, folder: folder.path().to_owned() };
+        let with = Some(folder.path().to_owned());
+        let secrets = Secrets::new(SettingOf::Kafka, &variable, with);
         let settings = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let topic = KafkaTopic {
             brokers: vec!["a:1".to_owned(), "${KAFKA_USER}:2".to_owned()],
             topic: "t".to_owned(),
             group: None,
-            start: KafkaStart::Earliest,
+            start: StartAt::Earliest,
             settings,
         };
         super::settings(&secrets, "g".to_owned(), "m".to_owned(), &topic)

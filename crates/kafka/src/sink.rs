@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use taghouse_catalog::Catalog;
 use taghouse_feed::Feeds;
 use taghouse_model::{AppId, Clock};
-use taghouse_rules::SinkDefinition;
+use taghouse_rules::{KafkaTopic, SinkDefinition};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ pub struct WriterParts {
     pub app: AppId,
     /// The sink.
     pub sink: SinkDefinition,
+    /// Where it writes to.
+    pub topic: KafkaTopic,
     /// Where changes are read.
     pub feeds: Arc<Feeds>,
     /// Where it stands what was sent.

@@ -3,7 +3,7 @@
 use crate::reader::EpochUnit;
 use crate::{
     ANONYMOUS_TAG, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar, Sequence, Session,
-    StateMachine, Window,
+    StartAt, StateMachine, Webhook, Window,
 };
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,12 +31,23 @@ pub struct SinkDefinition {
     pub name: Name,
     /// Free text for people; nothing depends on it.
     pub description: Option<String>,
-    /// The topic that is written. It has no group, and `start` is where a new sink begins.
-    pub topic: KafkaTopic,
+    /// Where they go.
+    pub target: SinkTarget,
+    /// Where a new sink begins.
+    pub start: StartAt,
     /// The tags whose changes are written, …
     pub tags: BTreeSet<String>,
     /// … and the crowds; where neither are named, all changes.
     pub crowds: BTreeSet<String>,
+}
+
+/// Where changes go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkTarget {
+    /// A topic. It has no group, and `start` is the sink's.
+    Kafka(KafkaTopic),
+    /// Somebody's HTTP server.
+    Webhook(Webhook),
 }
 
 /// `kind: app`

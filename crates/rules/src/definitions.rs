@@ -12,6 +12,7 @@ mod sink;
 mod source;
 mod strptime;
 mod tag;
+mod webhook;
 
 pub use glob::FileGlob;
 pub use source::RESERVED_PROPERTIES;

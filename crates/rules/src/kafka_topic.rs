@@ -1,13 +1,9 @@
-//! A topic of Apache Kafka, and settings of its client in which secrets are named, not written.
+//! A topic of Apache Kafka, and the settings of its client that a definition may give.
 
 use std::collections::BTreeMap;
 
 /// Stands for the name of a column where the record's key is the user id.
 pub const RECORD_KEY: &str = "(record key)";
-
-/// Variables of the environment that a setting may name begin so: whoever writes definitions is not
-/// to read the others.
-const VARIABLE_PREFIX: &str = "KAFKA_";
 
 /// Settings that a definition may give. Those that load libraries or run programs are not among
 /// them, nor those that decide what has been read.
@@ -80,88 +76,18 @@ pub struct KafkaTopic {
     /// The consumer group; `None`: one of the app's and the source's name.
     pub group: Option<String>,
     /// Where reading begins where nothing was read yet.
-    pub start: KafkaStart,
+    pub start: StartAt,
     /// Settings of librdkafka, as [`SettingPart`] reads their values.
     pub settings: BTreeMap<String, String>,
 }
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KafkaStart {
+pub enum StartAt {
     /// With the oldest record that there is.
     Earliest,
     /// With what comes from then on.
     Latest,
-}
-
-/// A part of a setting's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SettingPart {
-    /// It stands there.
-    Text(String),
-    /// `${NAME}`: a variable of the environment.
-    Variable(String),
-    /// `${file:NAME}`: what a file in the secrets' folder holds.
-    File(String),
-}
-
-/// Why a setting's value cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnreadSetting {
-    /// `${` without an end.
-    #[error("a reference begins with ${{ and has no }}: write ${{KAFKA_NAME}} or ${{file:NAME}}")]
-    Unclosed,
-    /// A variable that is not for Kafka.
-    #[error(
-        "`${{{0}}}` names no variable for Kafka: its name begins with KAFKA_, then letters, digits or _"
-    )]
-    Variable(String),
-    /// A file elsewhere.
-    #[error(
-        "`${{file:{0}}}` is not a file of the secrets' folder: give its name alone, of letters, digits, ., _ or -"
-    )]
-    File(String),
-}
-
-impl SettingPart {
-    /// The parts of a value.
-    ///
-    /// # Errors
-    /// A reference that is not one.
-    pub fn of(value: &str) -> Result<Vec<Self>, UnreadSetting> {
-        let (mut parts, mut rest) = (Vec::new(), value);
-        while let Some((before, from)) = rest.split_once("${") {
-            if !before.is_empty() {
-                parts.push(Self::Text(before.to_owned()));
-            }
-            let (reference, after) = from.split_once('}').ok_or(UnreadSetting::Unclosed)?;
-            parts.push(Self::reference(reference)?);
-            rest = after;
-        }
-        if !rest.is_empty() {
-            parts.push(Self::Text(rest.to_owned()));
-        }
-        Ok(parts)
-    }
-
-    fn reference(text: &str) -> Result<Self, UnreadSetting> {
-        if let Some(name) = text.strip_prefix("file:") {
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-            let is_name = !name.is_empty() && !name.starts_with('.') && name.chars().all(plain);
-            return match is_name {
-                true => Ok(Self::File(name.to_owned())),
-                false => Err(UnreadSetting::File(name.to_owned())),
-            };
-        }
-        let rest = text.strip_prefix(VARIABLE_PREFIX);
-        let is_name = rest.is_some_and(|rest| {
-            !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        });
-        match is_name {
-            true => Ok(Self::Variable(text.to_owned())),
-            false => Err(UnreadSetting::Variable(text.to_owned())),
-        }
-    }
 }
 
 /// Whether a definition may give this setting.
@@ -187,35 +113,6 @@ pub(crate) fn allowed() -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn references_in_values() {
-        let (text, variable, file) = (
-            |t: &str| SettingPart::Text(t.to_owned()),
-            |t: &str| SettingPart::Variable(t.to_owned()),
-            |t: &str| SettingPart::File(t.to_owned()),
-        );
-        let unread = |t: &str| UnreadSetting::Variable(t.to_owned());
-        for (value, parts) in [
-            ("", Ok(vec![])),
-            ("sasl_ssl", Ok(vec![text("sasl_ssl")])),
-            ("$x {y}", Ok(vec![text("$x {y}")])),
-            ("${KAFKA_A}", Ok(vec![variable("KAFKA_A")])),
-            (
-                "a${KAFKA_A}b${file:c.d}",
-                Ok(vec![text("a"), variable("KAFKA_A"), text("b"), file("c.d")]),
-            ),
-            ("${KAFKA_A", Err(UnreadSetting::Unclosed)),
-            ("${KAFKA_}", Err(unread("KAFKA_"))),
-            ("${HOME}", Err(unread("HOME"))),
-            ("${KAFKA_A-b}", Err(unread("KAFKA_A-b"))),
-            ("${file:../a}", Err(UnreadSetting::File("../a".to_owned()))),
-            ("${file:.}", Err(UnreadSetting::File(".".to_owned()))),
-            ("${file:}", Err(UnreadSetting::File(String::new()))),
-        ] {
-            assert_eq!(SettingPart::of(value), parts, "{value}");
-        }
-    }
 
     #[test]
     fn secrets_are_settings() {

@@ -60,8 +60,10 @@ mod raw;
 pub mod reader;
 mod scalar;
 mod schema;
+mod setting;
 mod suggest;
 mod syntax_error;
+mod webhook;
 mod window;
 
 pub use check::{CheckError, Names, parse_and_check_predicate};
@@ -70,6 +72,7 @@ pub use compute::{Computed, Misfit, fit};
 pub use definition::*;
 pub use definitions::{FileGlob, RESERVED_PROPERTIES};
 pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, parse_definitions};
+pub use compiled::{Condition, Place, Row};
 pub use error::{Error, Result};
 pub use happened::{ANONYMOUS_TAG, Did, Happened, Measure, WrittenSequence, WrittenStep};
 pub use identities::{ANONYMOUS_ID, IdType, IdentityRules, USER_ID};
@@ -77,8 +80,7 @@ pub use journey::{
     EventFilter, EventTag, Sequence, SequenceValue, Session, SessionFunction, StateMachine,
     StateValue, Step, StepKind, Transition, Trigger,
 };
-pub use kafka_topic::{KafkaStart, KafkaTopic, RECORD_KEY, SettingPart, UnreadSetting};
-pub use compiled::{Condition, Place, Row};
+pub use kafka_topic::{KafkaTopic, RECORD_KEY, StartAt};
 pub use like::{like, like_prefix};
 pub use moving::{Length, Moving, When};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};
@@ -87,6 +89,8 @@ pub use predicate::{CompareOp, Literal, Predicate, Test};
 pub use rational::Rational;
 pub use scalar::{ArithmeticOp, Function, Scalar};
 pub use schema::json_schema;
+pub use setting::{SettingOf, SettingPart, UnreadSetting};
 pub use suggest::did_you_mean;
 pub use syntax_error::SyntaxError;
+pub use webhook::Webhook;
 pub use window::Window;

@@ -8,3 +8,4 @@ pub(crate) mod kafka;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod tag;
+pub(crate) mod webhook;

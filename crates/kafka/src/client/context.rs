@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use taghouse_ingest::TopicPosition;
-use taghouse_rules::KafkaStart;
+use taghouse_rules::StartAt;
 
 /// How long the cluster may take to say what a partition holds.
 const ASK: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ const ASK: Duration = Duration::from_secs(5);
 pub(crate) struct Context {
     board: Arc<Board>,
     topic: String,
-    start: KafkaStart,
+    start: StartAt,
     /// Stands beside each commit of this data folder.
     identity: String,
     pub(crate) partitions: Mutex<Partitions>,

@@ -3,7 +3,7 @@
 mod context;
 mod partitions;
 
-use crate::settings::{Secrets, settings};
+use crate::settings::settings;
 use crate::status::{About, Board};
 use crate::{Error, ReaderParts, ReaderState, Result};
 use context::Context;
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use taghouse_disk::caught;
 use taghouse_ingest::{LogRecord, TopicPlace, TopicPosition, landed, topic_progress};
 use taghouse_log::MAX_APPEND_BYTES;
+use taghouse_rules::SettingOf;
+use taghouse_sink::Secrets;
 use tokio_util::sync::CancellationToken;
 
 /// How long one look for records takes, so that a reader soon notices that it is to stop.
@@ -103,7 +105,7 @@ impl<'r> Reader<'r> {
         let context = Context::new(parts, board.clone(), partitions);
         let mut config = ClientConfig::new();
         let member = format!("taghouse-{}-{}", parts.source, parts.identity);
-        let secrets = Secrets::of_process();
+        let secrets = Secrets::of_process(SettingOf::Kafka);
         for (name, value) in settings(&secrets, group.to_owned(), member, &parts.topic)? {
             config.set(name, value);
         }

@@ -2,7 +2,7 @@
 
 use crate::kafka_topic::{allowed, is_allowed, is_for_sinks, is_secret};
 use crate::raw::kafka::RawKafkaSetting;
-use crate::{SettingPart, did_you_mean};
+use crate::{SettingOf, SettingPart, did_you_mean};
 use std::collections::BTreeMap;
 
 /// The longest name of a topic, as Kafka has it.
@@ -15,7 +15,7 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
-    fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), message: message.into() }
     }
 }
@@ -39,7 +39,7 @@ pub(super) fn check_brokers(brokers: &[String], wrong: &mut Vec<Wrong>) {
         if broker.trim().is_empty() || broker.contains([',', ' ']) {
             let message = "a broker is host:port; several are items of the list";
             wrong.push(Wrong::new(pointer, message));
-        } else if let Err(e) = SettingPart::of(broker) {
+        } else if let Err(e) = SettingPart::read(SettingOf::Kafka, broker) {
             wrong.push(Wrong::new(pointer, e.to_string()));
         }
     }
@@ -75,7 +75,7 @@ pub(super) fn settings(
             wrong.push(Wrong::new(pointer, refused(name)));
             continue;
         }
-        match SettingPart::of(&value) {
+        match SettingPart::read(SettingOf::Kafka, &value) {
             Err(e) => wrong.push(Wrong::new(pointer, e.to_string())),
             Ok(parts) if is_secret(name) && is_written_out(&parts) => {
                 let message = format!(
@@ -90,7 +90,7 @@ pub(super) fn settings(
 }
 
 /// Whether the value stands there in part.
-fn is_written_out(parts: &[SettingPart]) -> bool {
+pub(super) fn is_written_out(parts: &[SettingPart]) -> bool {
     parts.is_empty() || parts.iter().any(|part| matches!(part, SettingPart::Text(_)))
 }
 

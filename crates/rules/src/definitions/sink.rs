@@ -1,10 +1,12 @@
 //! The definition of a sink.
 
 use super::kafka::{self, Wrong};
-use super::{Errors, name_of, read};
-use crate::raw::kafka::RawKafkaStart;
-use crate::raw::sink::RawSink;
-use crate::{Document, DocumentKind, KafkaStart, KafkaTopic, SinkDefinition, did_you_mean};
+use super::{Errors, name_of, read, webhook};
+use crate::raw::kafka::RawStartAt;
+use crate::raw::sink::{RawSink, RawSinkTopic};
+use crate::{
+    Document, DocumentKind, KafkaTopic, SinkDefinition, SinkTarget, StartAt, did_you_mean,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use taghouse_model::Name;
 
@@ -20,26 +22,41 @@ pub(super) fn check(
         let before = errors.len();
         let name = name_of(document, errors);
         let mut wrong = Vec::new();
-        let settings = kafka::settings(&raw.kafka.settings, kafka::Use::Sink, &mut wrong);
-        kafka::check_brokers(&raw.kafka.brokers, &mut wrong);
-        kafka::check_topic(&raw.kafka.topic, &mut wrong);
+        let start = match raw.start {
+            Some(RawStartAt::Earliest) => StartAt::Earliest,
+            Some(RawStartAt::Latest) | None => StartAt::Latest,
+        };
+        let target = match (&raw.kafka, &raw.webhook) {
+            (Some(topic), None) => Some(SinkTarget::Kafka(self::topic(topic, start, &mut wrong))),
+            (None, Some(raw)) => webhook::check(raw, &mut wrong).map(SinkTarget::Webhook),
+            _ => {
+                let message = "a sink needs `kafka` or `webhook`, and one of them alone";
+                wrong.push(Wrong::new("", message));
+                None
+            }
+        };
         let tags = named("tag", &raw.tags, tags, &mut wrong);
         let crowds = named("crowd", &raw.crowds, crowds, &mut wrong);
         errors.extend(wrong.into_iter().map(|wrong| document.error(&wrong.pointer, wrong.message)));
-        let start = match raw.start {
-            Some(RawKafkaStart::Earliest) => KafkaStart::Earliest,
-            Some(RawKafkaStart::Latest) | None => KafkaStart::Latest,
-        };
         if let Some(name) = name
+            && let Some(target) = target
             && errors.len() == before
         {
-            let (brokers, topic) = (raw.kafka.brokers, raw.kafka.topic);
-            let topic = KafkaTopic { brokers, topic, group: None, start, settings };
             let description = raw.description;
-            sinks.insert(name.clone(), SinkDefinition { name, description, topic, tags, crowds });
+            let sink =
+                SinkDefinition { name: name.clone(), description, target, start, tags, crowds };
+            sinks.insert(name, sink);
         }
     }
     sinks
+}
+
+fn topic(raw: &RawSinkTopic, start: StartAt, wrong: &mut Vec<Wrong>) -> KafkaTopic {
+    let settings = kafka::settings(&raw.settings, kafka::Use::Sink, wrong);
+    kafka::check_brokers(&raw.brokers, wrong);
+    kafka::check_topic(&raw.topic, wrong);
+    let (brokers, topic) = (raw.brokers.clone(), raw.topic.clone());
+    KafkaTopic { brokers, topic, group: None, start, settings }
 }
 
 /// Names of tags or crowds that there are.

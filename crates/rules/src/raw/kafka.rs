@@ -18,7 +18,7 @@ pub(crate) struct RawKafka {
     /// Where reading begins in a partition of which neither this source nor its group has read
     /// anything. Default: earliest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) start: Option<RawKafkaStart>,
+    pub(crate) start: Option<RawStartAt>,
     /// Settings of librdkafka by name, such as security.protocol or sasl.mechanism. A value may
     /// refer to an environment variable whose name begins with KAFKA_, as ${KAFKA_PASSWORD}, or to
     /// a file of the secrets' folder, as ${file:kafka-password}; passwords and keys must.
@@ -29,7 +29,7 @@ pub(crate) struct RawKafka {
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum RawKafkaStart {
+pub(crate) enum RawStartAt {
     /// With the oldest record that the topic holds.
     Earliest,
     /// With what comes from then on.

@@ -1,4 +1,5 @@
-use super::kafka::{RawKafkaSetting, RawKafkaStart};
+use super::kafka::{RawKafkaSetting, RawStartAt};
+use super::webhook::RawWebhook;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,8 +18,13 @@ pub(crate) struct RawSink {
     /// Free text for people; nothing depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
-    /// The topic that is written, and how its cluster is reached.
-    pub(crate) kafka: RawSinkTopic,
+    /// The topic of Kafka that is written, and how its cluster is reached. A sink has this or
+    /// `webhook`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka: Option<RawSinkTopic>,
+    /// The HTTP server that changes are sent to, signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) webhook: Option<RawWebhook>,
     /// The tags whose changes are written. Without tags and crowds: all changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) tags: Vec<String>,
@@ -28,7 +34,7 @@ pub(crate) struct RawSink {
     /// Where a new sink begins: with the oldest change that is kept, or with what comes from then
     /// on. Default: latest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) start: Option<RawKafkaStart>,
+    pub(crate) start: Option<RawStartAt>,
 }
 
 /// The kind of a sink's document.

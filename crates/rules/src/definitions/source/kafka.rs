@@ -2,9 +2,9 @@
 
 use super::SourceReader;
 use crate::definitions::kafka::{self, MAX_TOPIC_BYTES, Wrong};
-use crate::raw::kafka::RawKafkaStart;
+use crate::raw::kafka::RawStartAt;
 use crate::raw::source::{RawFormat, RawTime, RawUserId};
-use crate::{KafkaStart, KafkaTopic};
+use crate::{KafkaTopic, StartAt};
 
 impl SourceReader<'_> {
     pub(super) fn topic(&mut self) -> Option<KafkaTopic> {
@@ -38,8 +38,8 @@ impl SourceReader<'_> {
             topic: raw.topic.clone(),
             group: raw.group.clone(),
             start: match raw.start {
-                Some(RawKafkaStart::Latest) => KafkaStart::Latest,
-                Some(RawKafkaStart::Earliest) | None => KafkaStart::Earliest,
+                Some(RawStartAt::Latest) => StartAt::Latest,
+                Some(RawStartAt::Earliest) | None => StartAt::Earliest,
             },
             settings,
         })

@@ -1,16 +1,17 @@
 //! Records of the change feed as CloudEvents 1.0, in JSON.
 
+use crate::Lost;
 use serde_json::{Value as Json, json};
 use taghouse_feed::{Change, Record};
-use taghouse_model::{AppId, TimestampMs, Value};
+use taghouse_model::{AppId, Name, TimestampMs, Value};
 
-/// A message of a topic.
+/// An event on its way out.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     /// The id of the user, so that a user's changes stay in order; `None`: it is about nobody alone.
-    pub(crate) key: Option<String>,
+    pub key: Option<String>,
     /// The event.
-    pub(crate) event: Json,
+    pub event: Json,
 }
 
 /// What an event says.
@@ -22,16 +23,23 @@ struct Said<'r> {
 
 /// The event of a record. Its id is that of the record in the app's feed: one that is sent again
 /// has the same.
-pub(crate) fn event(app: &AppId, record: &Record) -> Outgoing {
+pub fn event(app: &AppId, record: &Record) -> Outgoing {
     let Said { kind, user, mut data } = said(&record.change);
     data["position"] = json!(record.position);
     made(app, &record.id.to_string(), kind, user, record.at_ms, data)
 }
 
 /// Changes after this id were removed from the feed before they were sent.
-pub(crate) fn gap(app: &AppId, after: u64, first: u64, now_ms: TimestampMs) -> Outgoing {
+pub fn gap(app: &AppId, lost: Lost, now_ms: TimestampMs) -> Outgoing {
+    let Lost { after, first } = lost;
     let data = json!({ "after": after, "first": first });
     made(app, &format!("gap-{after}-{first}"), "taghouse.feed.gap", None, now_ms, data)
+}
+
+/// An event that says nothing, by which people see whether a sink's target takes events.
+pub fn trial(app: &AppId, sink: &Name, number: u64, now_ms: TimestampMs) -> Outgoing {
+    let (id, data) = (format!("test-{number}"), json!({ "sink": sink.as_str() }));
+    made(app, &id, "taghouse.sink.test", None, now_ms, data)
 }
 
 fn made(
@@ -104,7 +112,6 @@ fn shown(value: &Value) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taghouse_model::Name;
 
     #[test]
     fn events_are_whole_and_keyed_by_their_user() {
@@ -127,7 +134,7 @@ mod tests {
                 "subject": "ann",
             })
         );
-        let gap = gap(&app, 3, 9, 0);
+        let gap = gap(&app, Lost { after: 3, first: 9 }, 0);
         assert_eq!((gap.key, &gap.event["id"]), (None, &json!("shop-gap-3-9")));
     }
 }
