@@ -5,6 +5,7 @@
 use crate::Problem;
 use crate::gates::OpenCalls;
 use crate::parity_metrics::of_parity;
+use crate::sink_metrics::of_sinks;
 use crate::topic_metrics::of_topics;
 use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
@@ -241,6 +242,7 @@ pub(crate) fn exposed(process: &ProcessNumbers, apps: &[AppNumbers]) -> Result<S
     }
     families.extend(of_topics(apps));
     families.extend(of_parity(apps));
+    families.extend(of_sinks(apps));
     // The encoder refuses one without a number.
     families.retain(|family| !family.get_metric().is_empty());
     TextEncoder::new()

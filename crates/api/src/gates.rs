@@ -56,11 +56,18 @@ impl Lane {
             | "files"
             | "identities"
             | "users/{user}/export"
+            | "sinks/{sink}/deliveries"
+            | "sinks/{sink}/dead-letters"
             | "rejected" => Some(Self::Question),
             "judge" | "profile" => Some(Self::Judgment),
             "changes" if method == Method::GET => Some(Self::Subscription),
-            "changes" | "users/{user}" | "users/delete" | "identities/link"
-            | "identities/unlink" => Some(Self::Call),
+            "changes"
+            | "users/{user}"
+            | "users/delete"
+            | "identities/link"
+            | "identities/unlink"
+            | "sinks/{sink}/test"
+            | "sinks/{sink}/dead-letters/retry" => Some(Self::Call),
             _ => None,
         }
     }

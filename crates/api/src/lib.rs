@@ -24,6 +24,7 @@ mod router;
 mod routes;
 mod server;
 mod shape;
+mod sink_metrics;
 mod subscription;
 mod topic_metrics;
 mod values;

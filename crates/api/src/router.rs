@@ -7,7 +7,7 @@ use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
     apps, audit, backups, changes, crowds, definitions, export, feed, identities, ingest, input,
-    judge, keys, landing, live, metrics, parity, person, probes, produce, runs, tags, track,
+    judge, keys, landing, live, metrics, parity, person, probes, produce, runs, sinks, tags, track,
     tracking_settings, uploads, users,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
@@ -76,6 +76,7 @@ fn whole() -> OpenApiRouter<Shared> {
         .routes(routes!(parity::start))
         .routes(routes!(users::compact))
         .routes(routes!(backups::create))
+        .routes(routes!(sinks::retry))
         .layer(middleware::from_fn(to_the_end))
 }
 
@@ -113,6 +114,9 @@ fn parts() -> Parts {
         .routes(routes!(judge::one, judge::batch))
         .routes(routes!(judge::profile))
         .routes(routes!(changes::change, feed::follow))
+        .routes(routes!(sinks::deliveries))
+        .routes(routes!(sinks::dead_letters))
+        .routes(routes!(sinks::test))
         .routes(routes!(identities::get))
         .routes(routes!(identities::link))
         .routes(routes!(identities::unlink))

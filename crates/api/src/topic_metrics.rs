@@ -1,8 +1,8 @@
-//! Numbers of the topics that sources read and sinks write, for Prometheus.
+//! Numbers of the topics that sources read, for Prometheus.
 
 use crate::exposition::{AppNumbers, family, number, sample};
 use prometheus::proto::{MetricFamily, MetricType};
-use taghouse_wire::{SinkReport, TopicReport};
+use taghouse_wire::TopicReport;
 
 /// A number of each source that reads a topic; `None`: there is none now.
 struct TopicMetric {
@@ -57,50 +57,7 @@ const TOPIC_METRICS: [TopicMetric; 7] = [
     },
 ];
 
-/// A number of each sink; `None`: there is none now.
-struct SinkMetric {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
-    of: fn(&SinkReport) -> Option<f64>,
-}
-
-const SINK_METRICS: [SinkMetric; 3] = [
-    SinkMetric {
-        name: "taghouse_kafka_sink_lag_records",
-        help: "Records of the change feed that the sink has not sent yet; absent while that is not known.",
-        kind: MetricType::GAUGE,
-        of: |sink| sink.lag_records.and_then(number),
-    },
-    SinkMetric {
-        name: "taghouse_kafka_sink_problem",
-        help: "Whether something keeps the sink from being written: 1 or 0.",
-        kind: MetricType::GAUGE,
-        of: |sink| Some(f64::from(u8::from(sink.problem.is_some()))),
-    },
-    SinkMetric {
-        name: "taghouse_kafka_sink_sent_total",
-        help: "Events of the sink that the cluster has acknowledged since the process began.",
-        kind: MetricType::COUNTER,
-        of: |sink| number(sink.sent),
-    },
-];
-
-/// The metrics of all sinks.
-fn of_sinks(apps: &[AppNumbers]) -> impl Iterator<Item = MetricFamily> {
-    SINK_METRICS.iter().map(move |metric| {
-        let mut samples = Vec::new();
-        for app in apps {
-            for sink in app.live.iter().flat_map(|live| &live.sinks) {
-                let labels = [("app", app.app.as_str()), ("sink", sink.sink.as_str())];
-                samples.extend((metric.of)(sink).map(|value| sample(metric.kind, value, &labels)));
-            }
-        }
-        family(metric.name, metric.help, metric.kind, samples)
-    })
-}
-
-/// The metrics of all sources that read topics, and of all sinks.
+/// The metrics of all sources that read topics.
 pub(crate) fn of_topics(apps: &[AppNumbers]) -> Vec<MetricFamily> {
     let made = TOPIC_METRICS.iter().map(|metric| {
         let mut samples = Vec::new();
@@ -112,7 +69,7 @@ pub(crate) fn of_topics(apps: &[AppNumbers]) -> Vec<MetricFamily> {
         }
         family(metric.name, metric.help, metric.kind, samples)
     });
-    made.chain(of_sinks(apps)).collect()
+    made.collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use taghouse_produce::Producer;
 use taghouse_schedule::Scheduler;
 use taghouse_stream::Stream;
 use taghouse_users::Users;
+use taghouse_webhook::Webhooks;
 use tokio::runtime::Handle;
 
 /// The crates of one data folder, put together by the binary.
@@ -48,6 +49,8 @@ pub struct Engine {
     pub feeds: Arc<Feeds>,
     /// Live tags.
     pub stream: Arc<Stream>,
+    /// What is sent to HTTP servers, and what became of it.
+    pub webhooks: Arc<Webhooks>,
     /// The clock that all times come from.
     pub clock: Arc<dyn Clock>,
     /// Randomness for secrets and message ids.

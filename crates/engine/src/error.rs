@@ -43,6 +43,22 @@ pub enum Error {
         /// For which they were to be applied.
         app: AppId,
     },
+    /// No sink has the name.
+    #[error("there is no sink `{sink}`{hint}")]
+    NoSink {
+        /// The name.
+        sink: String,
+        /// A name like it.
+        hint: String,
+    },
+    /// A sink that writes a topic.
+    #[error(
+        "the sink `{sink}` writes a topic of Kafka: only webhooks have deliveries, dead letters and tests"
+    )]
+    NoWebhook {
+        /// The sink.
+        sink: Name,
+    },
     /// An id was not made a user's.
     #[error("the id \"{id}\" is not linked: {why}")]
     LinkRefused {
@@ -186,6 +202,9 @@ pub enum Error {
     /// Of the change feed.
     #[error(transparent)]
     Feed(#[from] taghouse_feed::Error),
+    /// Of webhooks.
+    #[error(transparent)]
+    Webhook(#[from] taghouse_webhook::Error),
     /// Work beside the call panicked.
     #[error("internal error: {0}")]
     Task(#[from] taghouse_disk::TaskFailed),
@@ -213,15 +232,18 @@ impl Error {
             Self::NoApp { .. }
             | Self::UnknownCrowd { .. }
             | Self::UnknownTag { .. }
-            | Self::UnknownSource { .. } => ErrorKind::NotFound,
+            | Self::UnknownSource { .. }
+            | Self::NoSink { .. } => ErrorKind::NotFound,
             Self::StoredDefinitions { .. }
             | Self::Refused(_)
             | Self::OtherApp { .. }
             | Self::NothingLeft { .. } => ErrorKind::Invalid,
-            Self::NoLiveTags(_) | Self::NotLive { .. } => ErrorKind::Invalid,
-            Self::NoSource { .. } | Self::WhichSource { .. } | Self::NotATime(_) => {
-                ErrorKind::Invalid
-            }
+            Self::NoLiveTags(_)
+            | Self::NotLive { .. }
+            | Self::NoSource { .. }
+            | Self::WhichSource { .. }
+            | Self::NotATime(_)
+            | Self::NoWebhook { .. } => ErrorKind::Invalid,
             Self::ChangedMeanwhile { .. } | Self::Running { .. } | Self::LinkRefused { .. } => {
                 ErrorKind::Conflict
             }
@@ -244,6 +266,7 @@ impl Error {
             Self::Users(e) => e.kind(),
             Self::Log(e) => e.kind(),
             Self::Stream(e) => e.kind(),
+            Self::Webhook(e) => e.kind(),
             Self::Backup(e) => e.kind(),
         }
     }

@@ -39,6 +39,7 @@ mod streaming;
 mod topics;
 mod trail;
 mod upkeep;
+mod webhooks;
 
 pub use apply::{ApplyPlan, Applying, PlannedAction, PlannedChange};
 pub use engine::Engine;

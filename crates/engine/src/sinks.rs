@@ -5,17 +5,47 @@ use crate::{Engine, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use taghouse_kafka::{Problem, SinkWriter, WriterParts};
-use taghouse_model::Name;
-use taghouse_rules::Definitions;
+use taghouse_kafka::{SinkWriter, WriterParts as TopicParts};
+use taghouse_model::{AppId, Name};
+use taghouse_rules::{Definitions, SinkDefinition, SinkTarget};
+use taghouse_webhook::{WebhookWriter, WriterParts as WebhookParts};
 use taghouse_wire::SinkReport;
 
 /// How long writers may take to write down what they have sent, at the end.
 const ENDING: Duration = Duration::from_secs(2);
 
+/// A writer of one sink.
+pub(crate) enum Writer {
+    Topic(SinkWriter),
+    Webhook(WebhookWriter),
+}
+
+impl Writer {
+    fn writes(&self, sink: &SinkDefinition) -> bool {
+        match self {
+            Self::Topic(writer) => writer.writes(sink),
+            Self::Webhook(writer) => writer.writes(sink),
+        }
+    }
+
+    fn stop(&self) {
+        match self {
+            Self::Topic(writer) => writer.stop(),
+            Self::Webhook(writer) => writer.stop(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        match self {
+            Self::Topic(writer) => writer.has_ended(),
+            Self::Webhook(writer) => writer.has_ended(),
+        }
+    }
+}
+
 /// The writers of one app, by sink.
 #[derive(Default)]
-pub(crate) struct Writers(BTreeMap<Name, SinkWriter>);
+pub(crate) struct Writers(BTreeMap<Name, Writer>);
 
 impl Writers {
     /// Tells those to stop that nothing defines any more, and drops those that have ended.
@@ -44,19 +74,26 @@ impl Engine {
             let of_app = writers.entry(app.clone()).or_default();
             of_app.keep(Some(&definitions));
             for (name, sink) in &definitions.sinks {
-                of_app.0.entry(name.clone()).or_insert_with(|| {
-                    SinkWriter::start(WriterParts {
-                        app: app.clone(),
-                        sink: sink.clone(),
-                        feeds: self.feeds.clone(),
-                        catalog: self.catalog.clone(),
-                        clock: self.clock.clone(),
-                        runtime: self.background.clone(),
-                    })
-                });
+                of_app.0.entry(name.clone()).or_insert_with(|| self.writer(&app, sink));
             }
         }
         Ok(())
+    }
+
+    fn writer(&self, app: &AppId, sink: &SinkDefinition) -> Writer {
+        let (app, sink) = (app.clone(), sink.clone());
+        let (feeds, catalog) = (self.feeds.clone(), self.catalog.clone());
+        let (clock, runtime) = (self.clock.clone(), self.background.clone());
+        match sink.target.clone() {
+            SinkTarget::Kafka(topic) => {
+                let parts = TopicParts { app, sink, topic, feeds, catalog, clock, runtime };
+                Writer::Topic(SinkWriter::start(parts))
+            }
+            SinkTarget::Webhook(webhook) => {
+                let parts = WebhookParts { app, sink, webhook, feeds, catalog, clock, runtime };
+                Writer::Webhook(WebhookWriter::start(&self.webhooks, parts))
+            }
+        }
     }
 
     /// Stops all writers, and waits until they have written down what they have sent, but not for
@@ -82,35 +119,62 @@ impl Engine {
     }
 
     /// How the app's sinks are written, by name.
-    ///
-    /// # Errors
-    /// Of the change feed.
-    pub async fn sinks(&self, definitions: &Definitions) -> Result<Vec<SinkReport>> {
+    pub async fn sinks(&self, definitions: &Definitions) -> Vec<SinkReport> {
         let app = &definitions.app.id;
         if definitions.sinks.is_empty() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let end = self.feeds.extent(app).await.ok().map(|extent| extent.end);
+        let mut reports = Vec::new();
+        for sink in definitions.sinks.values() {
+            reports.push(match &sink.target {
+                SinkTarget::Kafka(topic) => self.topic_report(app, sink, &topic.topic, end),
+                SinkTarget::Webhook(webhook) => self.webhook_report(app, sink, webhook, end).await,
+            });
+        }
+        reports
+    }
+
+    fn topic_report(
+        &self,
+        app: &AppId,
+        sink: &SinkDefinition,
+        topic: &str,
+        end: Option<u64>,
+    ) -> SinkReport {
         let writers = self.memory.writers.lock();
-        let of_app = writers.get(app);
-        let detail = |problem: &Problem| problem.detail.clone();
-        let reports = definitions.sinks.values().map(|sink| {
-            let writer = of_app.and_then(|of_app| of_app.0.get(&sink.name));
-            let status = writer.map(SinkWriter::status);
-            let position = writer.map_or(0, SinkWriter::sent);
-            let error = status.as_ref().and_then(|status| status.last_error.as_ref());
-            SinkReport {
-                sink: sink.name.to_string(),
-                topic: sink.topic.topic.clone(),
-                state: status.as_ref().map_or("idle", |status| status.state.as_str()).into(),
-                sent: status.as_ref().map_or(0, |status| status.appended),
-                position,
-                lag_records: end.filter(|_| position > 0).map(|end| end.saturating_sub(position)),
-                problem: status.as_ref().and_then(|s| s.problem.as_ref()).map(detail),
-                last_error: error.map(detail),
-                last_error_at: error.map(|problem| instant(problem.at_ms)),
-            }
-        });
-        Ok(reports.collect())
+        let writer = match writers.get(app).and_then(|of_app| of_app.0.get(&sink.name)) {
+            Some(Writer::Topic(writer)) => Some(writer),
+            _ => None,
+        };
+        let status = writer.map(SinkWriter::status).unwrap_or_default();
+        let error = status.last_error.as_ref();
+        let position = writer.map_or(0, SinkWriter::sent);
+        SinkReport {
+            sink: sink.name.to_string(),
+            format: "kafka".into(),
+            topic: Some(topic.to_owned()),
+            state: writer.map_or("idle", |_| status.state.as_str()).into(),
+            sent: status.appended,
+            position,
+            lag_records: end.filter(|_| position > 0).map(|end| end.saturating_sub(position)),
+            lag_seconds: None,
+            problem: status.problem.as_ref().map(|problem| problem.detail.clone()),
+            last_error: error.map(|problem| problem.detail.clone()),
+            last_error_at: error.map(|problem| instant(problem.at_ms)),
+            webhook: None,
+        }
+    }
+
+    /// How a webhook's writer stands; `None`: no server writes it.
+    pub(crate) fn webhook_status(
+        &self,
+        app: &AppId,
+        sink: &Name,
+    ) -> Option<taghouse_webhook::WriterStatus> {
+        match self.memory.writers.lock().get(app)?.0.get(sink)? {
+            Writer::Webhook(writer) => Some(writer.status()),
+            Writer::Topic(_) => None,
+        }
     }
 }

@@ -106,9 +106,9 @@ impl Engine {
         };
         Ok(LiveBody {
             topics: self.topics(definitions).await?,
-            sinks: self.sinks(definitions).await?,
             subscribers: self.subscribers(app).await,
             parity: self.parity_standing(app).await?,
+            sinks: self.sinks(definitions).await,
             tags,
             log_end,
             landed_position,

@@ -23,7 +23,7 @@ mod table;
 mod wiring;
 
 use anyhow::{Result, anyhow, bail};
-use args::{Cli, Command, IdentityAction, KeyAction};
+use args::{Cli, Command, IdentityAction, KeyAction, SinkAction};
 use client::Client;
 use command::Context;
 use lock::{Acquired, FolderLock, Holder, Unwritable};
@@ -38,6 +38,7 @@ use taghouse_feed::Retention;
 use taghouse_lake::SqlLimits;
 use taghouse_model::AppId;
 use tokio::runtime::Handle;
+use wiring::WebhookOptions;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -174,7 +175,12 @@ async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> R
         Command::Demo(arguments) => arguments.serve.backup_dir.clone(),
         _ => None,
     };
-    let options = wiring::Options { local_key: &local_key, limits, feed, backups, background };
+    let webhooks = WebhookOptions {
+        networks: cli.global.webhook_networks.clone().unwrap_or_default(),
+        certificates: cli.global.webhook_ca.clone(),
+    };
+    let key = &local_key;
+    let options = wiring::Options { local_key: key, limits, feed, backups, webhooks, background };
     let server = wiring::open(&cli.global.data, options).await?;
     server.engine.lake.limit_queries(SqlLimits {
         deadline: Duration::from_secs_f64(cli.global.query_seconds),
@@ -271,6 +277,9 @@ fn reads(command: &Command) -> bool {
         Command::Apply(arguments) => arguments.dry_run,
         Command::Keys { action } => matches!(action, None | Some(KeyAction::List)),
         Command::Identities { action } => matches!(action, IdentityAction::Show { .. }),
+        Command::Sinks { action } => {
+            matches!(action, SinkAction::Deliveries { .. } | SinkAction::DeadLetters { .. })
+        }
         Command::Tags { .. }
         | Command::Crowds { .. }
         | Command::Count { .. }
@@ -354,6 +363,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Change(_) => "change",
         Command::Identities { .. } => "identities",
         Command::Users { .. } => "users",
+        Command::Sinks { .. } => "sinks",
         Command::Delete { .. } => "delete",
         Command::Compact { .. } => "compact",
         Command::Backup { .. } => "backup",
@@ -379,6 +389,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Change(arguments) => command::users::change(context, arguments).await,
         Command::Identities { action } => command::identities::identities(context, action).await,
         Command::Users { action } => command::export::user(context, action).await,
+        Command::Sinks { action } => command::sinks::sinks(context, action).await,
         Command::Delete { users } => command::users::delete(context, users).await,
         Command::Compact { expire } => command::users::compact(context, expire.as_deref()).await,
         Command::Count { expression, strict_as_of } => {

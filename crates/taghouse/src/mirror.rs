@@ -58,6 +58,8 @@ impl Mirror {
             ids: copies.join("ids"),
             live: copies.join("live"),
             feed: copies.join("feed"),
+            // Commands that read write nothing there.
+            webhooks: there("webhooks"),
             dictionary: copies.join("dictionary"),
             uploads: copies.join("uploads"),
             scratch: copies.join("scratch"),

@@ -10,6 +10,7 @@
 //! DATA/objects/      index segments, crowd versions, states of live tags    derived from the lake
 //! DATA/live/         changes of tag values that are in no segment yet       ground truth
 //! DATA/feed/         what live tags changed of late, for those who follow it
+//! DATA/webhooks/     what webhooks could not deliver, and what became of deliveries
 //! DATA/uploads/      files on their way into the lake
 //! DATA/scratch/      what productions that run keep on disk; emptied when the folder is opened
 //! DATA/place         where the folder was created
@@ -40,6 +41,7 @@ use taghouse_produce::Producer;
 use taghouse_schedule::Scheduler;
 use taghouse_stream::{Stream, StreamParts};
 use taghouse_users::Users;
+use taghouse_webhook::{Networks, Webhooks, WebhooksParts};
 use tokio::runtime::Handle;
 
 /// How soon it is noticed that another process has published, where several share a catalog.
@@ -58,6 +60,7 @@ pub(crate) struct DataPaths {
     pub(crate) objects: PathBuf,
     pub(crate) live: PathBuf,
     pub(crate) feed: PathBuf,
+    pub(crate) webhooks: PathBuf,
     pub(crate) dictionary: PathBuf,
     pub(crate) uploads: PathBuf,
     pub(crate) scratch: PathBuf,
@@ -81,6 +84,7 @@ impl DataPaths {
             objects: part("objects")?,
             live: part("live")?,
             feed: part("feed")?,
+            webhooks: folder.join("webhooks"),
             dictionary: part("dictionary")?,
             uploads: part("uploads")?,
             scratch: part("scratch")?,
@@ -97,8 +101,27 @@ pub(crate) struct Options<'a> {
     pub(crate) feed: Retention,
     /// Where callers on other machines may have backups written.
     pub(crate) backups: Option<PathBuf>,
+    pub(crate) webhooks: WebhookOptions,
     /// Runs background work, such as flushes.
     pub(crate) background: &'a Handle,
+}
+
+/// Whom webhooks are sent to.
+#[derive(Default)]
+pub(crate) struct WebhookOptions {
+    /// Where they may be, besides the public internet.
+    pub(crate) networks: Networks,
+    /// A PEM file of authorities that are trusted besides the public ones.
+    pub(crate) certificates: Option<PathBuf>,
+}
+
+impl WebhookOptions {
+    fn open(self, folder: PathBuf, clock: &Arc<dyn Clock>) -> Result<Arc<Webhooks>> {
+        let Self { networks, certificates } = self;
+        let (clock, entropy) = (clock.clone(), Arc::new(OsEntropy));
+        let parts = WebhooksParts { folder, networks, certificates, clock, entropy };
+        Ok(Arc::new(Webhooks::new(parts)?))
+    }
 }
 
 /// Opens every crate. The caller holds the folder's lock.
@@ -156,7 +179,8 @@ pub(crate) async fn open_mirror(
         );
     }
     let (limits, feed) = (Limits::default(), Retention::default());
-    let options = Options { local_key, limits, feed, backups: None, background };
+    let webhooks = WebhookOptions::default();
+    let options = Options { local_key, limits, feed, backups: None, webhooks, background };
     wire(paths, options, None).await
 }
 
@@ -167,7 +191,7 @@ async fn wire(
     options: Options<'_>,
     location: Option<&FolderLocation>,
 ) -> Result<Arc<Server>> {
-    let Options { local_key, limits, feed, backups, background } = options;
+    let Options { local_key, limits, feed, backups, webhooks, background } = options;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
     // Ground truth: catalog, lake and log.
@@ -185,9 +209,8 @@ async fn wire(
 
     // The ways in.
     let ids = Arc::new(MessageIds::at(&paths.ids, clock.clone()));
-    let landing = Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone())
-        .sharing(identities.clone());
-    let landing = Arc::new(landing);
+    let landing = Landing::new(catalog.clone(), lake.clone(), log.clone(), ids, clock.clone());
+    let landing = Arc::new(landing.sharing(identities.clone()));
     let files = FileIngest::new(catalog.clone(), lake.clone(), clock.clone()).beside(&landing);
     let feeds = Arc::new(Feeds::new(paths.feed, feed, clock.clone()));
     let stream = serving.stream(&catalog, &log, &lake, &feeds, &identities, &clock);
@@ -224,6 +247,7 @@ async fn wire(
         crowds: serving.crowds,
         users: serving.users,
         feeds,
+        webhooks: webhooks.open(paths.webhooks, &clock)?,
         stream,
         scheduler,
         clock,

@@ -36,6 +36,7 @@ pub mod reading;
 mod report;
 mod run;
 pub mod shape;
+mod sink;
 mod tag;
 mod top;
 mod topic;
@@ -76,8 +77,12 @@ pub use report::{
     ProducedTagBody, RefusedFile, TaskResult,
 };
 pub use run::{RunBody, RunLine, RunList, TaskBody};
+pub use sink::{
+    DeadLetterBody, DeadLetterPage, DeliveryBody, DeliveryPage, ResendReport, ResendRequest,
+    SinkReport, SinkTestReport, WebhookReport,
+};
 pub use tag::{TagBody, TagList, TagValues, ValueCount};
 pub use top::{TopAnswer, TopRequest, TopValue};
-pub use topic::{SinkReport, TopicPartition, TopicReport};
+pub use topic::{TopicPartition, TopicReport};
 pub use user::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody};
 pub use value::json;

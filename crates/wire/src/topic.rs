@@ -53,32 +53,3 @@ pub struct TopicPartition {
     #[schema(required)]
     pub lag_records: Option<u64>,
 }
-
-/// How a sink is written.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct SinkReport {
-    /// Name of the sink.
-    pub sink: String,
-    /// Name of the topic.
-    pub topic: String,
-    /// `connecting`; `reading`: it follows the change feed; `stopped`: the definition or the program
-    /// must change; `idle`: no server writes it.
-    pub state: Cow<'static, str>,
-    /// Events that the cluster has acknowledged since the server began.
-    pub sent: u64,
-    /// The id in the change feed up to which nothing needs to be sent any more; 0 while no server
-    /// writes it.
-    pub position: u64,
-    /// Records of the change feed behind it; `null`: not known.
-    #[schema(required)]
-    pub lag_records: Option<u64>,
-    /// What keeps it from writing now; `null`: nothing.
-    #[schema(required)]
-    pub problem: Option<String>,
-    /// What went wrong last since the server began, be it over.
-    #[schema(required)]
-    pub last_error: Option<String>,
-    /// When that was, ISO 8601, UTC.
-    #[schema(required)]
-    pub last_error_at: Option<String>,
-}

@@ -28,6 +28,7 @@ pub(crate) mod probes;
 pub(crate) mod produce;
 pub(crate) mod questions;
 pub(crate) mod runs;
+pub(crate) mod sinks;
 pub(crate) mod tags;
 pub(crate) mod top;
 pub(crate) mod track;

@@ -5,17 +5,20 @@ mod access;
 mod input;
 mod insights;
 mod serve;
+mod sinks;
 mod users;
 
 pub(crate) use access::{Audit, KeyAction};
 pub(crate) use input::{Apply, Files, Ingest, Parity, Produce, Rejected};
 pub(crate) use insights::{Compare, CompareOrder, Group, Histogram, Overlap};
 pub(crate) use serve::{Demo, Serve, positive_seconds};
+pub(crate) use sinks::SinkAction;
 pub(crate) use users::{Change, Export, ExportFormat, IdentityAction, Tail, UserAction};
 
 use crate::configuration::ConfigAction;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use taghouse_webhook::Networks;
 
 /// Tags and audiences: events in, tags, crowds and judgments out.
 #[derive(Parser)]
@@ -53,6 +56,13 @@ pub(crate) struct GlobalFlags {
     /// command, or in the server that it was started with
     #[arg(long, global = true, env = "TAGHOUSE_QUERY_SECONDS", default_value_t = 300.0, value_parser = positive_seconds)]
     pub(crate) query_seconds: f64,
+    /// Networks at which webhooks may be, besides the public internet: separated by commas, such as
+    /// 10.20.0.0/16,192.168.1.5. Default: none
+    #[arg(long, global = true, env = "TAGHOUSE_WEBHOOK_NETWORKS", value_name = "NETWORKS")]
+    pub(crate) webhook_networks: Option<Networks>,
+    /// A file with certificates, in PEM, of authorities that webhooks trust besides the public ones
+    #[arg(long, global = true, env = "TAGHOUSE_WEBHOOK_CA", value_name = "FILE")]
+    pub(crate) webhook_ca: Option<PathBuf>,
     /// What to log on standard error: error, warn, info, debug or trace. Levels can be set per
     /// module, such as warn,taghouse_ingest=debug
     #[arg(long, global = true, env = "TAGHOUSE_LOG", default_value = "warn", value_name = "FILTER", value_parser = log_filter)]
@@ -200,6 +210,11 @@ pub(crate) enum Command {
     Users {
         #[command(subcommand)]
         action: UserAction,
+    },
+    /// Test a webhook, show what became of its deliveries, and send its dead letters again
+    Sinks {
+        #[command(subcommand)]
+        action: SinkAction,
     },
     /// Delete users from all tags, crowds and the dictionary, and print the receipt
     Delete {

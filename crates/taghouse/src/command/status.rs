@@ -134,7 +134,21 @@ fn topic_rows(topic: &TopicReport) -> Vec<Vec<String>> {
 fn sink_rows(sink: &SinkReport) -> Vec<Vec<String>> {
     let SinkReport { sink: name, state, sent, .. } = sink;
     let lag = sink.lag_records.map_or_else(|| "–".to_owned(), thousands);
-    let shown = format!("{state}, sent {}, lag {lag}", thousands(*sent));
+    let mut shown = format!("{state}, sent {}, lag {lag}", thousands(*sent));
+    if let Some(seconds) = sink.lag_seconds.filter(|seconds| *seconds > 0.0) {
+        shown += &format!(", {seconds:.1} s");
+    }
+    if let Some(webhook) = &sink.webhook {
+        let counts = [
+            ("retried", webhook.retried),
+            ("dead letters", webhook.dead_letters.unwrap_or(0)),
+            ("removed", webhook.removed),
+            ("lost", webhook.lost),
+        ];
+        for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            shown += &format!(", {what} {}", thousands(count));
+        }
+    }
     let mut rows = vec![vec![format!("sink {name}"), shown]];
     if let Some(problem) = &sink.problem {
         rows.push(vec![format!("problem of {name}"), problem.clone()]);

@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, CommandFactory};
 use std::any::TypeId;
 use std::path::PathBuf;
 use taghouse_api::WebOrigins;
+use taghouse_webhook::Networks;
 use toml_edit::{Item, Value};
 
 /// The one table, and the command whose flags stand in it.
@@ -86,12 +87,13 @@ impl KeyKind {
         let sized = argument
             .get_value_names()
             .is_some_and(|names| names.iter().any(|name| name == "BYTES"));
+        let lists = [TypeId::of::<WebOrigins>(), TypeId::of::<Networks>()];
         let integers =
             [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()];
         match () {
             () if sized => Self::Size,
             () if value_type == TypeId::of::<PathBuf>() => Self::Path,
-            () if value_type == TypeId::of::<WebOrigins>() => Self::List,
+            () if lists.into_iter().any(|list| value_type == list) => Self::List,
             () if value_type == TypeId::of::<f64>() => Self::Number,
             () if integers.into_iter().any(|integer| value_type == integer) => Self::Integer,
             () => Self::Text,

@@ -84,6 +84,8 @@ fn kinds_follow_the_types() {
         ("audit_days", KeyKind::Integer),
         ("upload_bytes", KeyKind::Size),
         ("web_origins", KeyKind::List),
+        ("webhook_networks", KeyKind::List),
+        ("webhook_ca", KeyKind::Path),
     ] {
         assert_eq!(kind(name), Some(expected), "{name}");
     }
