@@ -69,6 +69,10 @@ impl Shop {
         let live = "{kind: tag, name: seen_live, type: int, mode: stream, aggregate: {events: [seen], function: count}}";
         let live = house.file("live.yaml", live);
         house.ok(&["--app", "corner", "apply", "-f", live.to_str().unwrap()]);
+        // Nobody listens there, and the secret is not set: what comes of a call is in its answer.
+        let hook = "kind: sink\nname: hook\nwebhook: {url: \"http://127.0.0.1:9/\", secret: \"${WEBHOOK_NONE}\"}\n";
+        let hook = house.file("hook.yaml", hook);
+        house.ok(&["--app", "corner", "apply", "-f", hook.to_str().unwrap()]);
         let rows = [
             "1,ann,purchase,2026-06-20T10:00:00,s1,60.10",
             "2,ann,purchase,2026-06-21T10:00:00,s1,50.00",
@@ -140,6 +144,7 @@ impl Shop {
             .replace("{app}", "corner")
             .replace("{crowd}", "others")
             .replace("{tag}", "purchases")
+            .replace("{sink}", "hook")
             .replace("{kind}", "track");
         if text.contains("{number}") {
             text = text.replace("{number}", &self.number().to_string());

@@ -162,6 +162,16 @@ def users(call):
     call.run(call("start_compaction", APP, success=202, body=call.body("CompactRequest", {"expire": {"is_set": {"name": "band"}}})))
 
 
+def sinks(call):
+    hook = """{kind: sink, name: hook, webhook: {url: "http://127.0.0.1:9/", secret: "${WEBHOOK_NONE}"}}"""
+    call("apply_definitions", APP, body=call.body("ApplyRequest", {"files": [{"path": "hook.yaml", "text": hook}]}))
+    tested = call("test_sink", APP, "hook")
+    assert not tested.delivered and "WEBHOOK_NONE" in tested.error, tested
+    assert call("list_deliveries", APP, "hook", limit=5).deliveries[0].outcome == "failed"
+    assert call("list_dead_letters", APP, "hook").total == 0
+    assert call("retry_dead_letters", APP, "hook", body=call.body("ResendRequest", {"limit": 5})).remaining == 0
+
+
 def audit(call):
     lines = call("list_audit", APP, action="definitions.apply", limit=5).lines
     assert lines and lines[0].outcome == "done", lines
@@ -197,6 +207,7 @@ def main(document_file, base, key, shop, work):
     questions(call)
     tags_and_crowds(call)
     users(call)
+    sinks(call)
     audit(call)
     missed = sorted(set(call.tags) - call.called)
     sys.exit(f"client.py does not call: {', '.join(missed)}" if missed else None)
