@@ -68,7 +68,7 @@ macro_rules! live {
     };
 }
 
-const APP_METRICS: [AppMetric; 27] = [
+const APP_METRICS: [AppMetric; 29] = [
     gauge(
         "taghouse_app_ready",
         "Whether the app can be asked: 1, or 0 where its definitions cannot be read or its live tags have no values yet.",

@@ -8,7 +8,8 @@ use crate::{Calendar, Outcome, Result};
 use hashbrown::HashMap;
 use taghouse_model::{Name, TimestampMs, Value, ValueType};
 use taghouse_rules::{
-    self as rules, Aggregate, AggregateFunction, Condition, EventFilter, EventTag, Predicate, Scalar, Window,
+    self as rules, Aggregate, AggregateFunction, Condition, EventFilter, EventTag, Predicate,
+    Scalar, Window,
 };
 
 /// What is computed from events, compiled: tags that look at the same events do so together.
@@ -253,9 +254,7 @@ impl FoldPlan {
 
     fn group(&mut self, events: &Events<'_>, planning: &Planning<'_>) -> usize {
         let window = events.window;
-        let filter = events
-            .filter
-            .map(|filter| self.columns.condition(filter, planning.types));
+        let filter = events.filter.map(|filter| self.columns.condition(filter, planning.types));
         let mut names = events.names.to_vec();
         names.sort();
         names.dedup();

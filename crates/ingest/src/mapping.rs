@@ -9,8 +9,8 @@ use std::sync::Arc;
 use taghouse_model::{Name, ValueType};
 use taghouse_rules::reader::{self, ColumnReader, Parsed, TextLists, TimeReader};
 use taghouse_rules::{
-    BlankCells, ColumnMapping, Condition, Definitions, EventMapping, NotFinite, Place, Predicate, SourceDefinition,
-    SourceFormat, UnknownColumns,
+    BlankCells, ColumnMapping, Condition, Definitions, EventMapping, NotFinite, Place, Predicate,
+    SourceDefinition, SourceFormat, UnknownColumns,
 };
 
 /// A compiled source. The readers inside are templates: each worker clones its own.

@@ -68,11 +68,11 @@ mod window;
 
 pub use check::{CheckError, Names, parse_and_check_predicate};
 pub use coerce::coerce;
+pub use compiled::{Condition, Place, Row};
 pub use compute::{Computed, Misfit, fit};
 pub use definition::*;
 pub use definitions::{FileGlob, RESERVED_PROPERTIES};
 pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, parse_definitions};
-pub use compiled::{Condition, Place, Row};
 pub use error::{Error, Result};
 pub use happened::{ANONYMOUS_TAG, Did, Happened, Measure, WrittenSequence, WrittenStep};
 pub use identities::{ANONYMOUS_ID, IdType, IdentityRules, USER_ID};

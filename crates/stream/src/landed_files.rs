@@ -6,10 +6,10 @@
 //! the states have of a call already ([`taghouse_ingest::Follower::taken_back`]); and more rows than are
 //! shown well one by one.
 
+use crate::emission::Shown;
 use crate::gone::Rows;
 use crate::intake::{Intake, Selected, TakenIn, text};
 use crate::links::by_user;
-use crate::emission::Shown;
 use crate::rebuild::{Lake, Source, ToRead};
 use crate::stream::{Serving, Slot, Stream};
 use crate::{Error, Result};
@@ -111,7 +111,10 @@ impl Stream {
         }
     }
 
-    async fn begin_files(&self, definitions: &Arc<Definitions>) -> Result<Option<(Lake, NewFiles)>> {
+    async fn begin_files(
+        &self,
+        definitions: &Arc<Definitions>,
+    ) -> Result<Option<(Lake, NewFiles)>> {
         let app = &definitions.app.id;
         let slot = self.slot(app);
         let mut slot = slot.lock().await;

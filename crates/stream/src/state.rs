@@ -134,7 +134,6 @@ impl AppState {
         fresh
     }
 
-
     /// Time goes on, and never back.
     pub(crate) fn pass(&mut self, now_ms: TimestampMs) {
         self.now_ms = self.now_ms.max(now_ms);
@@ -260,7 +259,8 @@ impl AppState {
         let mut changed = Vec::with_capacity(users.len());
         let mut moves = Vec::new();
         for pages in in_pages(&users).chunks(PAGES_AT_ONCE) {
-            let keys: Vec<PageKey> = pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
+            let keys: Vec<PageKey> =
+                pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
                 let trim = |number: usize, old: &[u8], out: &mut Vec<u8>| {
@@ -352,7 +352,8 @@ impl AppState {
     ) -> Result<Vec<Option<Value>>> {
         let mut values = Vec::with_capacity(users.len());
         for pages in in_pages(users).chunks(PAGES_AT_ONCE) {
-            let keys: Vec<PageKey> = pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
+            let keys: Vec<PageKey> =
+                pages.iter().map(|page| self.plan.states(tag, page.number)).collect();
             let loaded = self.store.load(&keys).await?;
             for (page, key) in pages.iter().zip(&keys) {
                 let read = Page::read(page.number, &loaded[key])?;
@@ -495,4 +496,3 @@ fn in_pages(ordinals: &[Ordinal]) -> Vec<InPage<'_>> {
     }
     pages
 }
-

@@ -39,10 +39,13 @@ fn literals() -> Vec<Value> {
 
 /// A row for each value of a name; the other names have none.
 fn rows() -> Vec<Vec<Parsed<'static>>> {
-    let members = |of: &[&str]| Parsed::Set(of.iter().map(|m| (*m).into()).collect::<BTreeSet<_>>());
+    let members =
+        |of: &[&str]| Parsed::Set(of.iter().map(|m| (*m).into()).collect::<BTreeSet<_>>());
     let of_type: [Vec<Parsed<'static>>; 7] = [
         [0, 1, -3, i64::MAX, i64::MIN].map(Parsed::Int).to_vec(),
-        [0, 150, 151, -1, -300, 10_i128.pow(28)].map(|units| Parsed::Decimal { units, scale: 2 }).to_vec(),
+        [0, 150, 151, -1, -300, 10_i128.pow(28)]
+            .map(|units| Parsed::Decimal { units, scale: 2 })
+            .to_vec(),
         ["", "a", "ab", "b", "B"].map(|text| Parsed::Text(text.into())).to_vec(),
         vec![Parsed::Bool(true), Parsed::Bool(false)],
         vec![Parsed::Day(0), Parsed::Day(1), Parsed::Day(2)],

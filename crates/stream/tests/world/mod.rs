@@ -17,7 +17,9 @@ use taghouse_feed::{Feeds, Retention};
 use taghouse_fold::ColumnReader;
 use taghouse_identities::Identities;
 use taghouse_index::{Index, LiveOptions};
-use taghouse_ingest::{Attendant, FileIngest, IngestOptions, Landing, LogRecord, MessageIds, OtherId, RecordBody};
+use taghouse_ingest::{
+    Attendant, FileIngest, IngestOptions, Landing, LogRecord, MessageIds, OtherId, RecordBody,
+};
 use taghouse_lake::{Lake, layout};
 use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{AppId, Clock, Name, TimestampMs, Value};
