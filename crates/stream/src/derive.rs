@@ -10,6 +10,11 @@ use taghouse_fold::{ColumnBuilder, ColumnReader, DerivedFold};
 use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, Value, ValueType};
 
+/// About so many values are computed at a time, whatever the number of tags and crowds; but of so
+/// many users at least.
+const CELLS: usize = 1 << 20;
+const LEAST_USERS: usize = 256;
+
 /// Values of one tag, one for each user at hand.
 pub(crate) struct Column {
     /// `None` where the value before is not known.
@@ -46,18 +51,34 @@ impl AppState {
         let users: BTreeSet<Ordinal> =
             changing.chain(fresh.iter().copied()).chain(moving).collect();
         let users: Vec<Ordinal> = users.into_iter().collect();
+        let step = Step { needed, moved, fresh };
+        for some in users.chunks((CELLS / step.needed.derived.len()).max(LEAST_USERS)) {
+            self.derive_some(&step, some, changed).await?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// The same of some users, ascending.
+    async fn derive_some(
+        &mut self,
+        step: &Step,
+        users: &[Ordinal],
+        changed: &mut ChangedTags,
+    ) -> Result<()> {
+        let Step { needed, moved, fresh } = step;
         let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
-        for tag in needed.inputs {
-            let now = self.values(tag, &users).await?;
-            let mut before = before(&users, &now, changed.get(&tag));
+        for tag in needed.inputs.iter().copied() {
+            let now = self.values(tag, users).await?;
+            let mut before = before(users, &now, changed.get(&tag));
             for (before, _) in
-                before.iter_mut().zip(&users).filter(|(_, user)| fresh.contains(*user))
+                before.iter_mut().zip(users).filter(|(_, user)| fresh.contains(*user))
             {
                 *before = None;
             }
             columns.insert(tag, Column { before, now });
         }
-        for tag in needed.derived {
+        for tag in needed.derived.iter().copied() {
             let LiveKind::Derived(derived) = &self.plan.tags[tag].kind else { continue };
             let now_ms = self.now_ms;
             let zone = &self.plan.definitions.app.time_zone;
@@ -75,7 +96,7 @@ impl AppState {
                     }
                 }
             }
-            let new = column.before.iter().zip(&column.now).zip(&users);
+            let new = column.before.iter().zip(&column.now).zip(users);
             let of_tag: Vec<Changed> = new
                 .filter(|((before, now), _)| before.as_ref() != Some(*now))
                 .map(|((before, now), ordinal)| Changed {
@@ -85,7 +106,7 @@ impl AppState {
                 .collect();
             columns.insert(tag, column);
             if !of_tag.is_empty() {
-                changed.insert(tag, of_tag);
+                changed.entry(tag).or_default().extend(of_tag);
             }
         }
         Ok(())
@@ -139,6 +160,15 @@ impl AppState {
     }
 }
 
+/// What is computed in a step, and why.
+struct Step {
+    needed: Needed,
+    /// Users whom time has moved.
+    moved: BTreeMap<usize, Bitmap>,
+    /// Users who were not seen before.
+    fresh: BTreeSet<Ordinal>,
+}
+
 struct Needed {
     inputs: Vec<usize>,
     /// In the order of dependency.
@@ -151,9 +181,11 @@ fn before(
     now: &[Option<Value>],
     changed: Option<&Vec<Changed>>,
 ) -> Vec<Option<Option<Value>>> {
+    let range = users.first().copied().unwrap_or(0)..=users.last().copied().unwrap_or(0);
     let known: HashMap<Ordinal, &Option<Option<Value>>> = changed
         .into_iter()
         .flatten()
+        .filter(|changed| range.contains(&changed.now.ordinal))
         .map(|changed| (changed.now.ordinal, &changed.before))
         .collect();
     let of_user = |(user, now): (&Ordinal, &Option<Value>)| match known.get(user) {
