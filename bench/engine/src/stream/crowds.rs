@@ -2,7 +2,7 @@
 //! says who entered.
 
 use crate::stream::markers::{Marker, write};
-use crate::stream::node::{Node, SetClock};
+use crate::stream::node::{Node, SetClock, serving};
 use crate::stream::tags::with_crowds;
 use crate::stream::traffic::{BEGIN_MS, Traffic, user_id};
 use crate::timing::{ms, peak_bytes, percentile};
@@ -10,6 +10,7 @@ use anyhow::ensure;
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taghouse_feed::{Change, Start};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -29,7 +30,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Json> {
     std::fs::create_dir_all(folder)?;
     let definitions = with_crowds(crowds)?;
-    let node = Node::open(folder, definitions, SetClock::at(BEGIN_MS), 256 << 20).await?;
+    let node = Arc::new(Node::open(folder, definitions, SetClock::at(BEGIN_MS), 256 << 20).await?);
     node.follow(0).await?;
     node.clock.run();
     let (told, markers) = unbounded_channel();
@@ -40,7 +41,7 @@ pub(crate) async fn run(
         read
     };
     let (served, written, read) =
-        tokio::join!(node.serve(&stop), write(&node, traffic, per_s, told, &stop), reading);
+        tokio::join!(serving(&node, &stop), write(&node, traffic, per_s, told, &stop), reading);
     served?;
     let (written, Read { mut seen, told }) = (written?, read?);
     ensure!(!seen.is_empty(), "no marker was told of");

@@ -1,7 +1,7 @@
 //! Everybody's window moves at once, while calls go on to come.
 
 use crate::stream::markers::{Marker, write};
-use crate::stream::node::{Node, SetClock};
+use crate::stream::node::{Node, SetClock, serving};
 use crate::stream::play::play;
 use crate::stream::tags::{DAYS, definitions};
 use crate::stream::traffic::{BEGIN_MS, Traffic, user_id};
@@ -9,6 +9,7 @@ use crate::timing::{ms, peak_bytes, percentile};
 use anyhow::{Context, ensure};
 use serde_json::{Value as Json, json};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taghouse_model::{Clock, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -22,7 +23,8 @@ const BEFORE_MS: i64 = 3_000;
 /// peak_bytes}`.
 pub(crate) async fn run(folder: &Path, traffic: &Traffic, per_s: u64) -> anyhow::Result<Json> {
     ensure!(traffic.days == 1, "the events are to be of one day");
-    let node = Node::open(folder, definitions()?, SetClock::at(BEGIN_MS), 256 << 20).await?;
+    let node =
+        Arc::new(Node::open(folder, definitions()?, SetClock::at(BEGIN_MS), 256 << 20).await?);
     node.follow(0).await?;
     play(&node, traffic, 0..traffic.events).await?;
     let midnight_ms = BEGIN_MS + DAYS * DAY_MS;
@@ -38,7 +40,7 @@ pub(crate) async fn run(folder: &Path, traffic: &Traffic, per_s: u64) -> anyhow:
         waited
     };
     let (served, written, seen, seconds) = tokio::join!(
-        node.serve(&stop),
+        serving(&node, &stop),
         write(&node, traffic, per_s, told, &stop),
         shown(&node, markers),
         waiting

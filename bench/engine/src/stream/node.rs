@@ -186,3 +186,9 @@ impl Node {
         tokio::try_join!(following, landing).map(drop)
     }
 }
+
+/// [`Node::serve`] as a task of its own, so that nobody beside it waits for its work.
+pub(crate) async fn serving(node: &Arc<Node>, stop: &CancellationToken) -> anyhow::Result<()> {
+    let (node, stop) = (node.clone(), stop.clone());
+    tokio::spawn(async move { node.serve(&stop).await }).await?
+}

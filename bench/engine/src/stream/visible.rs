@@ -1,13 +1,14 @@
 //! How long it takes from a call's acknowledgement until it shows in a judgment of a live crowd.
 
 use crate::stream::markers::{Marker, write};
-use crate::stream::node::{Node, SetClock};
+use crate::stream::node::{Node, SetClock, serving};
 use crate::stream::tags::with_crowd;
 use crate::stream::traffic::{BEGIN_MS, Traffic, user_id};
 use crate::timing::{ms, percentile};
 use anyhow::ensure;
 use serde_json::{Value as Json, json};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ const ASKED_EVERY: Duration = Duration::from_millis(2);
 pub(crate) async fn run(folder: &Path, traffic: &Traffic, per_s: u64) -> anyhow::Result<Json> {
     std::fs::create_dir_all(folder)?;
     let clock = SetClock::at(BEGIN_MS);
-    let node = Node::open(folder, with_crowd()?, clock, 256 << 20).await?;
+    let node = Arc::new(Node::open(folder, with_crowd()?, clock, 256 << 20).await?);
     node.follow(0).await?;
     node.clock.run();
     let (told, markers) = unbounded_channel();
@@ -33,7 +34,7 @@ pub(crate) async fn run(folder: &Path, traffic: &Traffic, per_s: u64) -> anyhow:
         seen
     };
     let (served, written, seen) =
-        tokio::join!(node.serve(&stop), write(&node, traffic, per_s, told, &stop), asking);
+        tokio::join!(serving(&node, &stop), write(&node, traffic, per_s, told, &stop), asking);
     served?;
     let (written, mut seen) = (written?, seen?);
     ensure!(!seen.is_empty(), "no marker was seen");
