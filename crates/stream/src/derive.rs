@@ -31,7 +31,7 @@ impl Column {
 
 impl AppState {
     /// Adds the derived tags that change with these. `fresh`: users who were not seen before, and
-    /// have a value of every derived tag that gives one without its inputs.
+    /// have a value of every derived tag that gives one without its inputs. They are in no crowd.
     ///
     /// # Errors
     /// Of the object store and the fold.
@@ -39,6 +39,27 @@ impl AppState {
         &mut self,
         changed: &mut ChangedTags,
         fresh: &[Ordinal],
+    ) -> Result<()> {
+        // What a process that was killed said of them nobody knows.
+        let are_known = self.position >= self.shown_unknown;
+        self.derive_for(changed, fresh, are_known).await
+    }
+
+    /// The values that all derived tags and live crowds have for these users.
+    ///
+    /// # Errors
+    /// As [`AppState::derive`].
+    pub(crate) async fn derive_all(&mut self, users: &[Ordinal]) -> Result<ChangedTags> {
+        let mut derived = ChangedTags::new();
+        self.derive_for(&mut derived, users, false).await?;
+        Ok(derived)
+    }
+
+    async fn derive_for(
+        &mut self,
+        changed: &mut ChangedTags,
+        fresh: &[Ordinal],
+        are_outside: bool,
     ) -> Result<()> {
         let moved = std::mem::take(&mut self.moved);
         let needed = self.needed(changed, &moved, !fresh.is_empty());
@@ -51,7 +72,7 @@ impl AppState {
         let users: BTreeSet<Ordinal> =
             changing.chain(fresh.iter().copied()).chain(moving).collect();
         let users: Vec<Ordinal> = users.into_iter().collect();
-        let step = Step { needed, moved, fresh };
+        let step = Step { needed, moved, fresh, are_outside };
         for some in users.chunks((CELLS / step.needed.derived.len()).max(LEAST_USERS)) {
             self.derive_some(&step, some, changed).await?;
             tokio::task::yield_now().await;
@@ -66,7 +87,7 @@ impl AppState {
         users: &[Ordinal],
         changed: &mut ChangedTags,
     ) -> Result<()> {
-        let Step { needed, moved, fresh } = step;
+        let Step { needed, moved, fresh, are_outside } = step;
         let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
         for tag in needed.inputs.iter().copied() {
             let now = self.values(tag, users).await?;
@@ -97,8 +118,15 @@ impl AppState {
                 }
             }
             let new = column.before.iter().zip(&column.now).zip(users);
+            let is_crowd = self.plan.tags[tag].is_crowd;
+            // Who is new and does not enter: with thousands of crowds that is most of it.
+            let stays_out = |now: &Option<Value>, user: &Ordinal| {
+                is_crowd && *are_outside && *now != Some(Value::Bool(true)) && fresh.contains(user)
+            };
             let of_tag: Vec<Changed> = new
-                .filter(|((before, now), _)| before.as_ref() != Some(*now))
+                .filter(|((before, now), user)| {
+                    before.as_ref() != Some(*now) && !stays_out(now, user)
+                })
                 .map(|((before, now), ordinal)| Changed {
                     before: before.clone(),
                     now: NewValue { ordinal: *ordinal, value: now.clone() },
@@ -167,6 +195,8 @@ struct Step {
     moved: BTreeMap<usize, Bitmap>,
     /// Users who were not seen before.
     fresh: BTreeSet<Ordinal>,
+    /// The fresh ones are in no crowd.
+    are_outside: bool,
 }
 
 struct Needed {

@@ -166,9 +166,7 @@ async fn derived(
 ) -> Result<ChangedTags> {
     let deleted = users.deleted().await?;
     some.retain(|user| !deleted.contains(*user));
-    let mut derived = ChangedTags::new();
-    state.derive(&mut derived, &some).await?;
-    Ok(derived)
+    state.derive_all(&some).await
 }
 
 impl Stream {

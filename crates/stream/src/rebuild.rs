@@ -357,10 +357,8 @@ impl Stream {
                     segment.add(*ordinal, value.as_ref())?;
                 }
             }
-            let mut derived = ChangedTags::new();
-            if any_derived {
-                state.derive(&mut derived, users).await?;
-            }
+            let derived =
+                if any_derived { state.derive_all(users).await? } else { ChangedTags::new() };
             for (tag, changed) in derived {
                 let Some(segment) = segments.get_mut(&tag) else { continue };
                 for changed in changed {

@@ -48,7 +48,8 @@ sequence:
 
 async fn check(world: &World, crowd: &[&str], expected: &[(&str, Value)]) {
     world.settle().await;
-    let shown = world.shown(&["views_1h", "views_2d", "lifecycle", "left_it", "is_quiet"]).await;
+    let tags = ["views_1h", "views_2d", "lifecycle", "left_it", "is_quiet"];
+    let shown = world.shown(&tags).await;
     let of_ann: Vec<(&str, Value)> =
         shown["ann"].iter().map(|(tag, value)| (tag.as_str(), value.clone())).collect();
     let mut expected = expected.to_vec();
@@ -57,7 +58,7 @@ async fn check(world: &World, crowd: &[&str], expected: &[(&str, Value)]) {
     let members = world.members("here").await;
     assert_eq!(members.iter().map(String::as_str).collect::<Vec<_>>(), crowd);
     let told = Told::read(world).await;
-    told.compare_values(&shown, "what the feed says");
+    told.compare_values(&shown, &tags, "what the feed says");
     told.compare_members("here", &members, "who the feed says is in");
 }
 
