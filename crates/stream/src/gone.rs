@@ -19,16 +19,23 @@ pub(crate) struct Gone {
     at_ms: HashMap<String, TimestampMs>,
     /// Of deletions that are made while their records are still to be read: the position of the
     /// record. What came before it is older, and must not bring the user back.
-    unread: HashMap<String, u64>,
+    unread: HashMap<String, Going>,
     /// Ids that go with the users whom they became.
     with_user: HashMap<String, GoesWith>,
+}
+
+/// A deletion whose record is still to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Going {
+    /// Of the record.
+    position: u64,
+    at_ms: TimestampMs,
 }
 
 /// An id that is a user's who goes later.
 struct GoesWith {
     user: String,
-    /// The position of the record of that.
-    gone: u64,
+    gone: Going,
     /// The part of the log in which the id became the user's.
     part: u64,
 }
@@ -45,7 +52,7 @@ pub(crate) struct Linked {
 /// The rows of a batch that are to be looked at.
 pub(crate) struct Rows<'a> {
     pub(crate) batch: &'a RecordBatch,
-    /// The log position of each row; `None`: all of them are before everything in the log.
+    /// The log position of each row; `None`: they are in the lake.
     pub(crate) positions: Option<&'a [u64]>,
     /// The first row that is new.
     pub(crate) from: usize,
@@ -99,9 +106,10 @@ impl Gone {
             position = *last;
             for (position, bytes) in &records {
                 // What cannot be read is refused where it lands.
-                let body = LogRecord::decode(bytes).map(|record| record.body);
-                if let Ok(RecordBody::Gone { user_id, .. }) = body {
-                    self.unread.insert(user_id, *position);
+                let Ok(record) = LogRecord::decode(bytes) else { continue };
+                if let RecordBody::Gone { user_id, .. } = record.body {
+                    let going = Going { position: *position, at_ms: record.received_at_ms };
+                    self.unread.insert(user_id, going);
                 }
             }
         }
@@ -111,11 +119,12 @@ impl Gone {
     pub(crate) fn read(&mut self, users: &[GoneUser]) {
         for user in users {
             self.note(&user.user_id, user.at_ms);
-            if self.unread.get(&user.user_id).is_some_and(|unread| *unread <= user.position) {
+            let unread = self.unread.get(&user.user_id);
+            if unread.is_some_and(|unread| unread.position <= user.position) {
                 self.unread.remove(&user.user_id);
             }
             let with = self.with_user.get(&user.user_id);
-            if with.is_some_and(|with| with.gone <= user.position) {
+            if with.is_some_and(|with| with.gone.position <= user.position) {
                 self.with_user.remove(&user.user_id);
             }
         }
@@ -124,7 +133,7 @@ impl Gone {
     /// An id became a user's at a log position, in the part of the log behind `part`. If that user
     /// went later, the id went too: it was not known to be the user's yet.
     pub(crate) fn link(&mut self, id: &str, user: &str, position: u64, part: u64) -> Linked {
-        let gone = self.unread.get(user).copied().filter(|gone| *gone > position);
+        let gone = self.unread.get(user).copied().filter(|gone| gone.position > position);
         let mut left_out = false;
         // What was the id's is the user's now.
         self.with_user.retain(|_, with| {
@@ -146,6 +155,11 @@ impl Gone {
         Linked { is_gone: gone.is_some(), left_out }
     }
 
+    /// Whether the id is deleted by a record that is still to be read, and lies behind the position.
+    pub(crate) fn goes_later(&self, id: &str, position: u64) -> bool {
+        self.unread.get(id).is_some_and(|gone| gone.position > position)
+    }
+
     /// The rows that are from after their user went, and came after it.
     ///
     /// # Errors
@@ -161,13 +175,17 @@ impl Gone {
         let is_visible = |row: &u32| {
             let row = *row as usize;
             let user = users.value(row);
-            let position = positions.map_or(0, |positions| positions[row]);
             let later = |at_ms: &TimestampMs| {
                 times.value(row).div_euclid(1000) > *at_ms
                     && received.value(row).div_euclid(1000) > *at_ms
             };
-            self.unread.get(user).is_none_or(|unread| position > *unread)
-                && self.with_user.get(user).is_none_or(|with| position > with.gone)
+            // A row of a file may have come after a deletion that is still to be read.
+            let behind = |going: &Going| match positions {
+                Some(positions) => positions[row] > going.position,
+                None => later(&going.at_ms),
+            };
+            self.unread.get(user).is_none_or(behind)
+                && self.with_user.get(user).is_none_or(|with| behind(&with.gone))
                 && self.at_ms.get(user).is_none_or(later)
         };
         Ok(all.filter(is_visible).collect())
@@ -181,7 +199,8 @@ mod tests {
     #[test]
     fn what_belonged_to_an_id_goes_with_its_new_user() {
         // In the log: "a" becomes "b"'s, "b" becomes "c"'s, "b" is deleted.
-        let unread = HashMap::from([("b".to_owned(), 9)]);
+        let going = |position| Going { position, at_ms: 0 };
+        let unread = HashMap::from([("b".to_owned(), going(9))]);
         let mut gone = Gone { unread: unread.clone(), ..Gone::default() };
         assert!(gone.link("a", "b", 3, 0).is_gone);
         let moved = gone.link("b", "c", 5, 0);
@@ -194,9 +213,9 @@ mod tests {
         assert!(gone.link("b", "c", 5, 4).left_out);
 
         // The new user goes too.
-        let unread = HashMap::from([("b".to_owned(), 9), ("c".to_owned(), 11)]);
+        let unread = HashMap::from([("b".to_owned(), going(9)), ("c".to_owned(), going(11))]);
         let mut gone = Gone { unread, ..Gone::default() };
         assert!(gone.link("a", "b", 3, 0).is_gone && gone.link("b", "c", 5, 4).is_gone);
-        assert_eq!(gone.with_user["a"].gone, 11);
+        assert_eq!(gone.with_user["a"].gone, going(11));
     }
 }

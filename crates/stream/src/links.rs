@@ -64,6 +64,10 @@ impl Stream {
         let LinkEvent { id, user, position, .. } = link;
         let Linked { is_gone, left_out } = slot.gone.link(id, user, *position, part);
         slot.stale |= left_out;
+        if slot.gone.goes_later(id, *position) {
+            // The id that is known by now is of somebody who came back since.
+            return Ok(());
+        }
         let known = users.lookup(vec![id.clone()]).await?;
         let Some(from) = known.into_iter().next().flatten() else {
             // A process that was killed may have taken the id away, and not told of it.
