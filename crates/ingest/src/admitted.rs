@@ -79,7 +79,8 @@ pub trait Follower: Send + Sync {
     /// Rows of files landed.
     async fn files_landed(&self, app: &AppId);
 
-    /// Rows that were admitted do not land after all: a file has brought their messages meanwhile.
+    /// What was admitted does not land after all: a file has brought the message of a row meanwhile,
+    /// or made an id known that was to be another's.
     /// It is told before what came after them lands.
     async fn taken_back(&self, app: &AppId);
 }

@@ -369,7 +369,7 @@ impl Landing {
         }
         let (live, now_ms) = (pending.rows.live_sources(), self.clock.now_ms());
         let elsewhere = self.landed.find(&self.lake, app, &stretch.dated(), &live, now_ms).await?;
-        let is_taken_back =
+        let mut taken_back =
             elsewhere.iter().fold(false, |taken, id| memory.told.remove(id) || taken);
         let (ids, of, before) = (self.ids.clone(), app.clone(), pending.dated.len());
         let take = move || {
@@ -381,7 +381,8 @@ impl Landing {
         if let Some(follower) = self.followed.get() {
             memory.told.extend(dated);
             memory.pending = Some(pending);
-            if is_taken_back {
+            taken_back |= memory.tell_links(&told);
+            if taken_back {
                 follower.taken_back(app).await;
             }
             told.tell(app, follower.as_ref()).await;
@@ -454,6 +455,7 @@ impl Landing {
         memory.settled = true;
         memory.landed = Some(through);
         memory.told.clear();
+        memory.told_links.clear();
         memory.unreported.add(&landed);
         self.identities.add_known(app, pending.linker.into_seen());
         Ok(())

@@ -34,6 +34,9 @@ struct Saved {
     page_version: u8,
     generation: u64,
     position: u64,
+    /// The states may hold links up to here.
+    #[serde(default)]
+    linked_through: u64,
     now_ms: TimestampMs,
     /// Which computation from the lake it began with.
     build: u64,
@@ -71,9 +74,10 @@ impl Wanted {
     /// Whether the rows of files that the states lack can be taken in by them.
     fn takes_files(&self, saved: &Saved) -> bool {
         let Lacking { files, replaced } = Lacking::of(&saved.batches, &self.batches);
-        // A row that has not landed goes where a file has brought its message, and nobody knows
-        // whether it is among those that the states have seen.
-        !files || (!replaced && saved.position == self.landed)
+        // What has not landed is decided again, and otherwise where a file has brought its message or
+        // made its id known. Nobody knows whether the states have seen such.
+        let seen = saved.position.max(saved.linked_through);
+        !files || (!replaced && seen == self.landed)
     }
 }
 
@@ -127,6 +131,7 @@ impl Checkpoints {
         store.open(saved.files).await?;
         let mut state = AppState::new(plan, saved.generation, saved.position, store);
         state.batches = saved.batches;
+        state.linked_through = saved.linked_through;
         state.load().await?;
         let tags = state.plan.all_hashes();
         state.keep_states_of(&tags);
@@ -147,6 +152,7 @@ impl Checkpoints {
             page_version: PAGE_VERSION,
             generation: state.generation,
             position: state.position,
+            linked_through: state.linked_through,
             now_ms: state.now_ms,
             build,
             files: state.store.files(),

@@ -97,6 +97,7 @@ impl Stream {
         match (outcome, &mut slot.serving) {
             (Ok(()), Some(serving)) => {
                 serving.state.batches = lake.landed();
+                serving.state.linked_through = end;
                 serving.state.shown_unknown = serving.state.shown_unknown.min(end);
                 serving.saved = None;
                 let pending = slot.members.pending.iter_mut();

@@ -93,6 +93,7 @@ impl Stream {
         let Some(plan) = StreamPlan::new(definitions)? else { return Err(superseded()) };
         let (held, crowds) = (state.plan.hashes(), state.plan.crowd_hashes());
         slot.lacking = false;
+        state.linked_through = self.parts.log.end(app).await?;
         state.graft(built.state, plan)?;
 
         // 3. The values of tags that are new, or follow from such.

@@ -275,6 +275,7 @@ impl Stream {
         }
         self.retire_linked(app, &users).await?;
         let state = &mut built.state;
+        state.linked_through = self.parts.log.end(app).await?;
         let deleted = users.deleted().await?;
         state.erase(&deleted).await?;
         state.pass(self.parts.clock.now_ms());

@@ -56,6 +56,9 @@ pub(crate) struct AppState {
     /// What came up to this log position may have been shown by a process that was killed, which
     /// nobody knows: its values are shown again, whatever they were before.
     pub(crate) shown_unknown: u64,
+    /// Links up to this log position may be in the states, however far these have come: rows of the
+    /// lake are read under the ids' users of now.
+    pub(crate) linked_through: u64,
     /// How many batches of files the lake had of each source when the states were begun.
     pub(crate) batches: BTreeMap<String, u64>,
     /// By this instant a process before may have shown values, nobody knows which.
@@ -87,6 +90,7 @@ impl AppState {
             generation,
             position,
             shown_unknown: 0,
+            linked_through: 0,
             batches: BTreeMap::new(),
             opened_ms: i64::MIN,
             now_ms: i64::MIN,
