@@ -314,7 +314,7 @@ fn generated_calls_find_no_disagreement() {
     let tags = shop.server.get("/api/v1/apps/corner/tags", &shop.admin);
     assert_eq!(
         (tags.status, tags.json()["tags"].as_array().unwrap().len()),
-        (200, 7),
+        (200, 8),
         "the app and the key are still there"
     );
 }

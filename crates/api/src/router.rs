@@ -80,6 +80,14 @@ fn whole() -> OpenApiRouter<Shared> {
         .layer(middleware::from_fn(to_the_end))
 }
 
+/// What became of the change feed on its way out.
+fn of_sinks() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(sinks::deliveries))
+        .routes(routes!(sinks::dead_letters))
+        .routes(routes!(sinks::test))
+}
+
 fn parts() -> Parts {
     let mut api = introduction();
     // It counts the bytes itself, for it takes them as they come.
@@ -114,15 +122,13 @@ fn parts() -> Parts {
         .routes(routes!(judge::one, judge::batch))
         .routes(routes!(judge::profile))
         .routes(routes!(changes::change, feed::follow))
-        .routes(routes!(sinks::deliveries))
-        .routes(routes!(sinks::dead_letters))
-        .routes(routes!(sinks::test))
         .routes(routes!(identities::get))
         .routes(routes!(identities::link))
         .routes(routes!(identities::unlink))
         .routes(routes!(users::delete))
         .routes(routes!(person::export))
         .routes(routes!(users::delete_many))
+        .merge(of_sinks())
         .merge(whole())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);

@@ -369,8 +369,7 @@ impl Landing {
         }
         let (live, now_ms) = (pending.rows.live_sources(), self.clock.now_ms());
         let elsewhere = self.landed.find(&self.lake, app, &stretch.dated(), &live, now_ms).await?;
-        let mut taken_back =
-            elsewhere.iter().fold(false, |taken, id| memory.told.remove(id) || taken);
+        let taken = elsewhere.iter().filter(|id| memory.told.remove(id)).count();
         let (ids, of, before) = (self.ids.clone(), app.clone(), pending.dated.len());
         let take = move || {
             let told = pending.take(&of, stretch, &ids, &elsewhere)?;
@@ -381,8 +380,8 @@ impl Landing {
         if let Some(follower) = self.followed.get() {
             memory.told.extend(dated);
             memory.pending = Some(pending);
-            taken_back |= memory.tell_links(&told);
-            if taken_back {
+            let other_links = memory.tell_links(&told);
+            if taken > 0 || other_links {
                 follower.taken_back(app).await;
             }
             told.tell(app, follower.as_ref()).await;

@@ -249,7 +249,7 @@ async fn a_file_that_lands_an_id_first_has_it() {
     assert_eq!(shop.admit().await, ["2..4 4:m3"]);
     let landed = shop.land().await.unwrap();
     assert_eq!(landed, Landed { events: 2, duplicates: 2, position: 4, ..Landed::default() });
-    assert_eq!(shop.heard.take(), ["0..4 2:m2 4:m3", "landing 4"]);
+    assert_eq!(shop.heard.take(), ["taken back", "0..4 2:m2 4:m3", "landing 4"]);
     assert_eq!(shop.events().await, ["m1|a_file", "m2|web", "m3|web", "m9|a_file"]);
     // The other way round, what landed is left out of the file; what only waits is not.
     shop.send(&["m4"]).await;
@@ -258,7 +258,11 @@ async fn a_file_that_lands_an_id_first_has_it() {
     shop.admit().await;
     shop.ingest("b.csv", "u,t,m\n9,2026-11-20,m4\n9,2026-11-20,m5\n").await;
     shop.land().await.unwrap();
-    assert_eq!(shop.heard.take(), ["files", "5..6", "landing 6"], "none is left, and it is told");
+    assert_eq!(
+        shop.heard.take(),
+        ["files", "taken back", "5..6", "landing 6"],
+        "none is left, and it is told"
+    );
     assert_eq!(shop.events().await[3..], ["m4|web", "m5|a_file", "m9|a_file"]);
 }
 

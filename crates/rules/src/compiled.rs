@@ -106,11 +106,17 @@ impl Step {
             Predicate::And(operands) => Self::All(all(operands, places)),
             Predicate::Or(operands) => Self::Any(all(operands, places)),
             Predicate::Not(inner) => Self::Not(Box::new(Self::compile(inner, places))),
-            Predicate::Differs(inner) if !inner.is_computed() => {
-                let place = inner.names().into_iter().next().and_then(|name| places(name));
-                let is_set = place.map_or(Self::never(), |place| Self::IsSet { at: place.at });
-                Self::All(vec![is_set, Self::Not(Box::new(Self::compile(inner, places)))])
-            }
+            Predicate::Differs(inner) => match &**inner {
+                Predicate::Compare { name, .. }
+                | Predicate::In { name, .. }
+                | Predicate::Between { name, .. }
+                | Predicate::Like { name, .. } => {
+                    let is_set =
+                        places(name).map_or(Self::never(), |place| Self::IsSet { at: place.at });
+                    Self::All(vec![is_set, Self::Not(Box::new(Self::compile(inner, places)))])
+                }
+                _ => Self::slow(predicate, places),
+            },
             leaf => Self::leaf(leaf, places).unwrap_or_else(|| Self::slow(leaf, places)),
         }
     }

@@ -1,17 +1,18 @@
 //! Rows of files that landed, into the states that serve: those are not computed again.
 //!
-//! States merge in any order, so it is no matter that the rows are older than what the states have
-//! seen. Three things stand against it, and then all states are computed from the lake: a file that
-//! took the place of another, for nothing is taken out of a state; a file that brought a message which
-//! the states have of a call already ([`taghouse_ingest::Follower::taken_back`]); and more rows than are
-//! shown well one by one.
+//! States merge in any order, so the rows may be older than what the states have seen. Three things
+//! stand against it, and then all states are computed from the lake: a file that took the place of
+//! another, for nothing is taken out of a state; a file that brought a message which the states have
+//! of a call already ([`taghouse_ingest::Follower::taken_back`]); and more rows than are shown well
+//! one by one.
 
 use crate::emission::Shown;
 use crate::gone::Rows;
 use crate::intake::{Intake, Selected, TakenIn, text};
 use crate::links::by_user;
 use crate::rebuild::{Lake, Source, ToRead};
-use crate::stream::{Serving, Slot, Stream};
+use crate::slot::{Serving, Slot};
+use crate::stream::Stream;
 use crate::{Error, Result};
 use arrow::array::{Array, RecordBatch};
 use futures::StreamExt;

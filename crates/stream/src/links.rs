@@ -4,7 +4,8 @@
 use crate::emission::Shown;
 use crate::gone::Linked;
 use crate::intake::{TakenIn, text};
-use crate::stream::{Serving, Slot, Stream};
+use crate::slot::{Serving, Slot};
+use crate::stream::Stream;
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
 use std::sync::Arc;

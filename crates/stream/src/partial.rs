@@ -3,8 +3,9 @@
 
 use crate::plan::StreamPlan;
 use crate::rebuild::{ours, superseded};
+use crate::slot::{Serving, Slot};
 use crate::state::AppState;
-use crate::stream::{Serving, Slot, Stream};
+use crate::stream::Stream;
 use crate::{Error, Result};
 use std::sync::Arc;
 use std::time::Duration;

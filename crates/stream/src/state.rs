@@ -4,13 +4,13 @@ use crate::ahead::Ahead;
 use crate::emission::NewValue;
 use crate::intake::TakenIn;
 use crate::page::{Page, page_of, rewrite};
-use crate::plan::{LiveKind, StreamPlan};
+use crate::plan::StreamPlan;
 use crate::store::{PageKey, PageKind, PageStore};
 use crate::timers::{Due, Timers};
 use crate::{Error, Result};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use taghouse_fold::{Absorb, Absorbed, Look, Outcome, TileFold};
+use taghouse_fold::{Absorb, Absorbed, Look, TileFold};
 use taghouse_index::Bitmap;
 use taghouse_model::{Ordinal, TimestampMs, Value};
 
@@ -429,55 +429,6 @@ fn set_of(page: Option<Bytes>) -> Result<Bitmap> {
 
 fn bytes_of(users: &Bitmap) -> Result<Vec<u8>> {
     users.to_bytes().map_err(|e| Error::damaged(e.to_string()))
-}
-
-impl StreamPlan {
-    /// Where the states of a page of a tag's users are.
-    fn states(&self, tag: usize, page: u32) -> PageKey {
-        PageKey { kind: PageKind::States, tag: self.tags[tag].hash, number: i64::from(page) }
-    }
-
-    fn merged(&self, tag: usize, state: &[u8], more: &[u8]) -> Result<Vec<u8>> {
-        Ok(match &self.tags[tag].kind {
-            LiveKind::Attribute { fold, .. } => fold.merge(state, more)?,
-            LiveKind::OverEvents | LiveKind::Derived(_) => self.fold.tag(tag).merge(state, more)?,
-        })
-    }
-
-    /// As [`taghouse_fold::TagFold::absorb`], of a tag of any kind.
-    fn absorb(
-        &self,
-        tag: usize,
-        state: &[u8],
-        more: &[u8],
-        how: Absorb,
-        out: &mut Vec<u8>,
-        see: impl FnMut(TimestampMs),
-    ) -> Result<Absorbed> {
-        match &self.tags[tag].kind {
-            LiveKind::OverEvents => Ok(self.fold.tag(tag).absorb(state, more, how, out, see)?),
-            LiveKind::Attribute { .. } | LiveKind::Derived(_) => {
-                let new = self.merged(tag, state, more)?;
-                out.extend_from_slice(&new);
-                let outcome = |state| Ok::<_, Error>(self.look(tag, state, how.as_of_ms)?.outcome);
-                Ok(Absorbed { before: outcome(state)?, now: Look::steady(outcome(&new)?) })
-            }
-        }
-    }
-
-    fn value(&self, tag: usize, state: &[u8], now_ms: TimestampMs) -> Result<Option<Value>> {
-        Ok(self.look(tag, state, now_ms)?.outcome.value())
-    }
-
-    fn look(&self, tag: usize, state: &[u8], now_ms: TimestampMs) -> Result<Look> {
-        Ok(match &self.tags[tag].kind {
-            LiveKind::Attribute { fold, .. } if !state.is_empty() => {
-                Look::steady(fold.outcome(state)?)
-            }
-            LiveKind::OverEvents if !state.is_empty() => self.fold.tag(tag).look(state, now_ms)?,
-            _ => Look::steady(Outcome::Nothing),
-        })
-    }
 }
 
 /// Pages that are in memory at once, whatever the budget.

@@ -6,9 +6,9 @@ use crate::gone::Gone;
 use crate::intake::{TakenIn, take_rows};
 use crate::members::Members;
 use crate::plan::StreamPlan;
+use crate::slot::{Serving, Slot};
 use crate::state::AppState;
 use crate::{Error, Result, Status};
-use async_trait::async_trait;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -18,12 +18,12 @@ use taghouse_catalog::Catalog;
 use taghouse_feed::Feeds;
 use taghouse_identities::Identities;
 use taghouse_index::Index;
-use taghouse_ingest::{Admitted, FileBatches, Follower, landed};
+use taghouse_ingest::{Admitted, FileBatches, landed};
 use taghouse_lake::Lake;
 use taghouse_log::EventLog;
 use taghouse_model::{AppId, Clock, TimestampMs};
 use taghouse_rules::Definitions;
-use taghouse_users::{DeletionWatch, SharedUsers, Users};
+use taghouse_users::{SharedUsers, Users};
 
 /// Values that change by time alone are worked off in slices of so many, so that events do not
 /// wait for midnight.
@@ -68,53 +68,6 @@ pub struct Stream {
     told: Mutex<HashMap<AppId, Status>>,
     /// The instant that each app's values are as of.
     as_of_ms: Mutex<HashMap<AppId, TimestampMs>>,
-}
-
-/// One app's stream.
-#[derive(Default)]
-pub(crate) struct Slot {
-    /// The states that values come from.
-    pub(crate) serving: Option<Serving>,
-    /// States that are computed from the lake, and take new rows in meanwhile.
-    pub(crate) building: Option<Serving>,
-    /// All states are to be computed from the lake.
-    pub(crate) stale: bool,
-    /// The definitions have tags that the states are not of: those are to be computed.
-    pub(crate) lacking: bool,
-    /// Files have landed that the states may lack.
-    pub(crate) more_files: bool,
-    /// The states have seen some rows of such files: they are not worth a checkpoint.
-    pub(crate) taking_files: bool,
-    /// Why the last computation failed, if it did.
-    pub(crate) problem: Option<String>,
-    pub(crate) gone: Gone,
-    /// Who is in the live crowds.
-    pub(crate) members: Members,
-    watch: Option<DeletionWatch>,
-    /// Whether the log was searched for deletions since the states are what they are.
-    pub(crate) searched: bool,
-    /// Whether somebody was told to compute the states, and has not ended.
-    pub(crate) rebuilding: bool,
-    /// By the steady clock: after a failure the states are computed no sooner.
-    pub(crate) not_before_ms: i64,
-    /// Whether it was looked for a checkpoint.
-    opened: bool,
-    /// The last computation from the lake that began.
-    last_build: u64,
-    /// Values that this process has shown.
-    pub(crate) emitted: u64,
-    /// Tags whose values it has computed from the lake.
-    pub(crate) computed: u64,
-    /// Rows of files that it has taken in otherwise.
-    pub(crate) file_rows: u64,
-}
-
-/// States, and which computation from the lake they began with.
-pub(crate) struct Serving {
-    pub(crate) build: u64,
-    pub(crate) state: AppState,
-    /// The position that the last checkpoint holds.
-    pub(crate) saved: Option<u64>,
 }
 
 /// Whether [`Stream::tick`] found that an app's states are to be computed.
@@ -319,7 +272,7 @@ impl Stream {
     }
 
     /// Takes rows in, and shows what changed.
-    async fn take(&self, slot: &mut Slot, rows: &Admitted<'_>) -> Result<()> {
+    pub(crate) async fn take(&self, slot: &mut Slot, rows: &Admitted<'_>) -> Result<()> {
         self.prepare(slot, rows.definitions).await?;
         if slot.serving.is_none() && slot.building.is_none() {
             return Ok(());
@@ -437,100 +390,5 @@ impl Stream {
     /// Of the catalog.
     pub async fn saved_position(&self, app: &AppId) -> Result<Option<u64>> {
         self.checkpoints(app).position().await
-    }
-}
-
-impl Slot {
-    fn follows(&self, definitions: &Arc<Definitions>) -> bool {
-        let of = |serving: &Option<Serving>| {
-            serving
-                .as_ref()
-                .is_some_and(|serving| Arc::ptr_eq(&serving.state.plan.definitions, definitions))
-        };
-        of(&self.serving) || of(&self.building)
-    }
-
-    /// Whether there is something in the lake that the states are to have.
-    fn has_more(&self) -> bool {
-        self.stale || self.lacking || self.more_files
-    }
-
-    /// Whether the states lack something, or take it in.
-    pub(crate) fn is_computing(&self) -> bool {
-        self.building.is_some() || self.has_more() || self.taking_files
-    }
-
-    /// The states are no good: they are computed again.
-    pub(crate) fn fail(&mut self, app: &AppId, error: &crate::Error) {
-        tracing::warn!(%app, %error, "the stream starts over from the lake");
-        self.problem = Some(error.to_string());
-        self.serving = None;
-        self.building = None;
-        self.stale = true;
-    }
-
-    fn status(&self) -> Option<Status> {
-        let serving = self.serving.as_ref();
-        if serving.is_none() && self.building.is_none() && !self.stale {
-            return None;
-        }
-        let shown = serving.or(self.building.as_ref()).map(|serving| &serving.state);
-        Some(Status {
-            position: serving.map(|serving| serving.state.position),
-            saved_position: serving.and_then(|serving| serving.saved),
-            computing: self.is_computing(),
-            problem: self.problem.clone(),
-            tags: shown.map_or(0, |state| state.plan.without_crowds()),
-            users: shown.map_or(0, |state| state.users().len()),
-            now_ms: shown.map(|state| state.now_ms),
-            state_bytes: shown.map_or(0, |state| state.store.live_bytes()),
-            memory_bytes: shown.map_or(0, |state| state.store.memory_bytes()),
-            timers: shown.map_or(0, |state| state.timers.pending()),
-            ahead: shown.map_or(0, |state| state.ahead.len()),
-            timers_due: shown.map_or(0, |state| state.timers.pending_until(state.now_ms)),
-            values: self.emitted,
-            computed: self.computed,
-            file_rows: self.file_rows,
-        })
-    }
-}
-
-#[async_trait]
-impl Follower for Stream {
-    async fn admitted(&self, rows: Admitted<'_>) {
-        let slot = self.slot(rows.app);
-        let mut slot = slot.lock().await;
-        if let Err(error) = self.take(&mut slot, &rows).await {
-            slot.fail(rows.app, &error);
-        }
-    }
-
-    async fn landing(&self, app: &AppId, _: u64) {
-        let slot = self.slot(app);
-        let mut slot = slot.lock().await;
-        // States that lack rows of the lake are not worth a checkpoint.
-        if slot.stale || slot.taking_files {
-            return;
-        }
-        let Slot { serving, members, .. } = &mut *slot;
-        let Some(serving) = serving else { return };
-        if let Err(error) = self.save(app, serving, members).await {
-            slot.fail(app, &error);
-        }
-    }
-
-    async fn files_landed(&self, app: &AppId) {
-        let slot = self.slot(app);
-        slot.lock().await.more_files = true;
-    }
-
-    async fn taken_back(&self, app: &AppId) {
-        let slot = self.slot(app);
-        let mut slot = slot.lock().await;
-        slot.stale = true;
-        // Also for a process that ends before it is done.
-        if let Err(error) = self.checkpoints(app).forget().await {
-            slot.fail(app, &error);
-        }
     }
 }

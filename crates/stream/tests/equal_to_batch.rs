@@ -436,7 +436,8 @@ async fn story(seed: u64) {
                 world.unlink(&id).await;
             }
             7 | 8 => {
-                if !story.file(&world, folder.path()).await {
+                let is_told = story.file(&world, folder.path()).await;
+                if !is_told {
                     // As one that was killed between the commit and the word of it.
                     world = restarted(world, folder.path(), &clock, &text).await;
                 }

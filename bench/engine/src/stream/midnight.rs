@@ -45,7 +45,8 @@ pub(crate) async fn run(folder: &Path, traffic: &Traffic, per_s: u64) -> anyhow:
         shown(&node, markers),
         waiting
     );
-    (served?, written?);
+    served?;
+    written?;
     let (mut seen, seconds) = (seen?, seconds?);
     ensure!(!seen.is_empty(), "no marker was seen");
     let count = seen.len();

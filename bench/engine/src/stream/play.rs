@@ -58,7 +58,7 @@ pub(crate) async fn settle(node: &Node) -> anyhow::Result<()> {
 pub(crate) async fn check(node: &Node, traffic: &Traffic, events: u64) -> anyhow::Result<u64> {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
     let last_day = (traffic.time_ms(events) - 1).div_euclid(DAY_MS);
-    let is_checked = |user: u64| user < CHECKED_FIRST || user % CHECKED_EVERY == 0;
+    let is_checked = |user: u64| user < CHECKED_FIRST || user.is_multiple_of(CHECKED_EVERY);
     let mut expected: BTreeMap<(u64, u64), (i64, u64)> = BTreeMap::new();
     for event in (0..events).map(|number| traffic.event(number)) {
         if is_checked(event.user) && event.time_ms.div_euclid(DAY_MS) > last_day - DAYS {
