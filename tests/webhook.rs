@@ -268,7 +268,8 @@ fn each_users_changes_come_in_order_and_at_least_once_over_kills_and_outages() {
     let taken = receiver.taken();
     let got: BTreeSet<u64> = taken.iter().map(number).collect();
     assert_eq!(got, feed, "each change of the feed came, and nothing else");
-    assert!(feed.len() as u64 > USERS * 20, "{}", feed.len());
+    // Calls that come together are one change of a user: how many there are hangs on the machine.
+    assert!(feed.len() as u64 > USERS * 2, "{}", feed.len());
     in_order(&taken);
     let failed = site.deliveries("all").iter().filter(|line| line["status"] == 500).count();
     assert!(failed > 0, "no attempt failed");

@@ -25,7 +25,7 @@ use taghouse_log::{EmbeddedLog, EventLog};
 use taghouse_model::{AppId, Clock, Name, TimestampMs, Value};
 use taghouse_produce::Producer;
 use taghouse_rules::{DefinitionFile, Definitions, parse_definitions};
-use taghouse_stream::{Parity, ParityAsk, ParityParts, Stream, StreamParts, Tick};
+use taghouse_stream::{Error, Parity, ParityAsk, ParityParts, Stream, StreamParts, Tick};
 use taghouse_users::Users;
 use tokio_util::sync::CancellationToken;
 
@@ -243,7 +243,11 @@ impl World {
             .await
             .unwrap();
         if self.stream.tick(&self.definitions).await.unwrap() == Tick::Rebuild {
-            self.stream.rebuild(&self.definitions, &self.landing).await.unwrap();
+            // Where users are renumbered meanwhile it is tried again, as by the engine.
+            match self.stream.rebuild(&self.definitions, &self.landing).await {
+                Ok(()) | Err(Error::Renumbered | Error::Superseded) => {}
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 
