@@ -37,6 +37,9 @@ struct Saved {
     /// The states may hold links up to here.
     #[serde(default)]
     linked_through: u64,
+    /// Who is in the live crowds is still to be compared with them.
+    #[serde(default)]
+    uncompared: bool,
     now_ms: TimestampMs,
     /// Which computation from the lake it began with.
     build: u64,
@@ -132,6 +135,7 @@ impl Checkpoints {
         let mut state = AppState::new(plan, saved.generation, saved.position, store);
         state.batches = saved.batches;
         state.linked_through = saved.linked_through;
+        state.uncompared = saved.uncompared;
         state.load().await?;
         let tags = state.plan.all_hashes();
         state.keep_states_of(&tags);
@@ -153,6 +157,7 @@ impl Checkpoints {
             generation: state.generation,
             position: state.position,
             linked_through: state.linked_through,
+            uncompared: state.uncompared,
             now_ms: state.now_ms,
             build,
             files: state.store.files(),

@@ -56,6 +56,8 @@ pub(crate) struct AppState {
     /// What came up to this log position may have been shown by a process that was killed, which
     /// nobody knows: its values are shown again, whatever they were before.
     pub(crate) shown_unknown: u64,
+    /// The members of live crowds were not compared with all that is in the states.
+    pub(crate) uncompared: bool,
     /// Links up to this log position may be in the states, however far these have come: rows of the
     /// lake are read under the ids' users of now.
     pub(crate) linked_through: u64,
@@ -90,6 +92,7 @@ impl AppState {
             generation,
             position,
             shown_unknown: 0,
+            uncompared: false,
             linked_through: 0,
             batches: BTreeMap::new(),
             opened_ms: i64::MIN,

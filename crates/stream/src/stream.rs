@@ -225,7 +225,7 @@ impl Stream {
                 if more_files {
                     state.shown_unknown = u64::MAX;
                 }
-                slot.members.wait(state.shown_unknown, false);
+                slot.members.wait(state.shown_unknown, state.uncompared);
                 slot.lacking = state.plan.hashes() != plan.hashes();
                 slot.more_files = more_files;
                 slot.serving = Some(Serving { build, saved: Some(state.position), state });
@@ -341,6 +341,7 @@ impl Stream {
             return Ok(());
         }
         self.save_members(app, members).await?;
+        serving.state.uncompared = members.pending.is_some();
         self.checkpoints(app).save(serving.build, &mut serving.state).await?;
         // A computation from the lake begins behind what has landed.
         let landed = landed(self.parts.catalog.as_ref(), app).await?;
