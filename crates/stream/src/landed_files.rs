@@ -88,29 +88,21 @@ impl Stream {
         let Some((lake, files)) = self.begin_files(definitions).await? else { return Ok(()) };
 
         // 2. Their rows, batch by batch: calls go on in between.
-        let outcome = self.read_files(app, &lake, &files).await;
+        self.read_files(app, &lake, &files).await?;
 
         // 3. They count as taken in by the next checkpoint; until then a start takes them in again.
+        let end = self.parts.log.end(app).await?;
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
+        let Some(serving) = &mut slot.serving else { return Err(Error::Superseded) };
+        serving.state.batches = lake.landed();
+        serving.state.linked_through = end;
+        serving.state.shown_unknown = serving.state.shown_unknown.min(end);
+        serving.saved = None;
+        let pending = slot.members.pending.iter_mut();
+        pending.for_each(|pending| pending.position = pending.position.min(end));
         slot.taking_files = false;
-        let end = self.parts.log.end(app).await?;
-        match (outcome, &mut slot.serving) {
-            (Ok(()), Some(serving)) => {
-                serving.state.batches = lake.landed();
-                serving.state.linked_through = end;
-                serving.state.shown_unknown = serving.state.shown_unknown.min(end);
-                serving.saved = None;
-                let pending = slot.members.pending.iter_mut();
-                pending.for_each(|pending| pending.position = pending.position.min(end));
-                Ok(())
-            }
-            // What was taken in cannot be taken out.
-            (outcome, _) => {
-                slot.stale = true;
-                outcome
-            }
-        }
+        Ok(())
     }
 
     async fn begin_files(
@@ -140,6 +132,8 @@ impl Stream {
         }
         slot.more_files = false;
         slot.taking_files = true;
+        // What is taken in cannot be taken out.
+        slot.spares_serving = false;
         Ok(Some((lake, NewFiles::of(&files))))
     }
 

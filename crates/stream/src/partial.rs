@@ -76,6 +76,9 @@ impl Stream {
             return Err(Error::Renumbered);
         }
 
+        // From here on what fails leaves the states that serve to be computed again.
+        slot.spares_serving = false;
+
         // 1. Both as of the same users and the same instant, with nothing left to be looked at.
         let deleted = users.deleted().await?;
         state.erase(&deleted).await?;
@@ -90,7 +93,7 @@ impl Stream {
         }
         built.state.store.flush().await?;
 
-        // 2. The states side by side. What fails from here on leaves them to be computed again.
+        // 2. The states side by side.
         let Some(plan) = StreamPlan::new(definitions)? else { return Err(superseded()) };
         let (held, crowds) = (state.plan.hashes(), state.plan.crowd_hashes());
         slot.lacking = false;

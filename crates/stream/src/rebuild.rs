@@ -117,8 +117,8 @@ impl Stream {
         slot.rebuilding = false;
         if let Err(error) = &outcome {
             slot.building = None;
-            // Where some tags are lacking the others go on.
-            slot.stale |= slot.serving.is_none() || !slot.lacking;
+            slot.taking_files = false;
+            slot.stale |= slot.serving.is_none() || !slot.spares_serving;
             slot.problem = Some(error.to_string());
             if !matches!(error, Error::Renumbered | Error::Superseded) {
                 slot.not_before_ms = self.parts.clock.steady_ms() + RETRY_AFTER_MS;
@@ -130,7 +130,8 @@ impl Stream {
     async fn computed(&self, definitions: &Arc<Definitions>, landing: &Landing) -> Result<()> {
         let takes_files = {
             let slot = self.slot(&definitions.app.id);
-            let slot = slot.lock().await;
+            let mut slot = slot.lock().await;
+            slot.spares_serving = true;
             slot.more_files && !slot.stale && slot.serving.is_some()
         };
         if takes_files {
@@ -200,6 +201,8 @@ impl Stream {
         slot.building = Some(Serving { build, state, saved: None });
         slot.stale = false;
         slot.more_files = false;
+        // They are to be replaced by all means where all are computed.
+        slot.spares_serving = is_part;
         Ok(Some(Begun { build, is_part, tables }))
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Slot {
     pub(crate) searched: bool,
     /// Whether somebody was told to compute the states, and has not ended.
     pub(crate) rebuilding: bool,
+    /// What is being computed has not touched the states that serve: they stay where it fails.
+    pub(crate) spares_serving: bool,
     /// By the steady clock: after a failure the states are computed no sooner.
     pub(crate) not_before_ms: i64,
     /// Whether it was looked for a checkpoint.
