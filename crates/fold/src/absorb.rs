@@ -3,7 +3,7 @@
 
 use crate::cell::{Cell, Natural};
 use crate::journey::Look;
-use crate::partial::{AnyPartial, Bytes, CellKind, Count, Partial, PartialForm, Sum};
+use crate::partial::{AnyPartial, CellKind, Count, Partial, PartialForm, Sum};
 use crate::tag_state::{StateWriter, TagFold, TileBytes, TileSlice};
 use crate::{Error, Outcome, Result};
 use std::cmp::Ordering;
@@ -32,23 +32,23 @@ pub struct Absorbed {
 
 /// The partial aggregate of a tile, of one kind or of any.
 trait TilePartial: Clone {
-    fn read(form: PartialForm, from: &mut &[u8]) -> Option<Self>;
+    fn read(form: PartialForm, slice: TileSlice<'_>) -> Option<Self>;
     fn merge(&mut self, form: PartialForm, other: &Self);
-    fn write(&self, form: PartialForm, out: &mut Vec<u8>);
+    fn write(&self, form: PartialForm, tile: i64, out: &mut StateWriter);
     fn any(self) -> AnyPartial;
 }
 
 impl TilePartial for AnyPartial {
-    fn read(form: PartialForm, from: &mut &[u8]) -> Option<Self> {
-        Self::read(form, from)
+    fn read(form: PartialForm, slice: TileSlice<'_>) -> Option<Self> {
+        Self::read(form, slice.lead, &mut &*slice.bytes)
     }
 
     fn merge(&mut self, form: PartialForm, other: &Self) {
         self.merge(form, other);
     }
 
-    fn write(&self, form: PartialForm, out: &mut Vec<u8>) {
-        self.write(form, out);
+    fn write(&self, form: PartialForm, tile: i64, out: &mut StateWriter) {
+        out.write(form, tile, self);
     }
 
     fn any(self) -> AnyPartial {
@@ -56,31 +56,42 @@ impl TilePartial for AnyPartial {
     }
 }
 
-/// Of the kinds that are a few bytes, and that most tags are.
-macro_rules! small {
-    ($partial:ident) => {
-        impl TilePartial for $partial {
-            fn read(_: PartialForm, from: &mut &[u8]) -> Option<Self> {
-                Bytes::read(CellKind::Number, from)
-            }
+impl TilePartial for Count {
+    fn read(_: PartialForm, slice: TileSlice<'_>) -> Option<Self> {
+        Self::of_lead(slice.lead)
+    }
 
-            fn merge(&mut self, _: PartialForm, other: &Self) {
-                Partial::<Cell>::merge(self, other, &Natural);
-            }
+    fn merge(&mut self, _: PartialForm, other: &Self) {
+        Partial::<Cell>::merge(self, other, &Natural);
+    }
 
-            fn write(&self, _: PartialForm, out: &mut Vec<u8>) {
-                Bytes::write(self, out);
-            }
+    fn write(&self, _: PartialForm, tile: i64, out: &mut StateWriter) {
+        out.begin_with(tile, self.lead());
+    }
 
-            fn any(self) -> AnyPartial {
-                AnyPartial::$partial(self)
-            }
-        }
-    };
+    fn any(self) -> AnyPartial {
+        AnyPartial::Count(self)
+    }
 }
 
-small!(Count);
-small!(Sum);
+impl TilePartial for Sum {
+    fn read(_: PartialForm, slice: TileSlice<'_>) -> Option<Self> {
+        Self::read(slice.lead, &mut &*slice.bytes)
+    }
+
+    fn merge(&mut self, _: PartialForm, other: &Self) {
+        Partial::<Cell>::merge(self, other, &Natural);
+    }
+
+    fn write(&self, _: PartialForm, tile: i64, out: &mut StateWriter) {
+        out.begin_with(tile, self.lead());
+        self.write(&mut out.bytes);
+    }
+
+    fn any(self) -> AnyPartial {
+        AnyPartial::Sum(self)
+    }
+}
 
 /// What the tiles in the window come to.
 struct InWindow<P>(Option<P>);
@@ -151,9 +162,7 @@ impl TagFold<'_> {
             let counts = in_window(tile);
             let reads = counts || order.is_eq();
             let read = |slice: Option<TileSlice<'_>>| match slice {
-                Some(slice) if reads => {
-                    P::read(form, &mut &*slice.bytes).map(Some).ok_or(Error::State)
-                }
+                Some(slice) if reads => P::read(form, slice).map(Some).ok_or(Error::State),
                 _ => Ok(None),
             };
             let (was, added) = (read(from_old)?, read(from_new)?);
@@ -172,10 +181,11 @@ impl TagFold<'_> {
                 match (was, added) {
                     (Some(mut both), Some(added)) => {
                         both.merge(form, &added);
-                        writer.begin(tile);
-                        both.write(form, &mut writer.bytes);
+                        both.write(form, tile, &mut writer);
                     }
-                    _ => from_old.or(from_new).into_iter().for_each(|slice| writer.push(slice)),
+                    _ => {
+                        from_old.or(from_new).into_iter().for_each(|slice| writer.push(form, slice))
+                    }
                 }
             }
             if order.is_le() {

@@ -93,7 +93,8 @@ impl TagFold<'_> {
         };
         match of_tile {
             Ok(bytes) => {
-                // The first tile has its number, each further one its distance.
+                // The first tile has its number, each further one its distance. (A distance that
+                // takes a byte more, beside a lead, leaves out far more than that.)
                 let numbers = TIME + (tiles - 1) * leb(bits(tiles));
                 StateBound::Bytes(numbers.saturating_add(tiles.saturating_mul(bytes)))
             }

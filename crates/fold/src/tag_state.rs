@@ -5,8 +5,17 @@
 //! state: the first tile, signed | its partial aggregate | for each further tile: the gap before it, less one | its partial aggregate
 //! ```
 //!
-//! A count of thirty days is two bytes for each day with events. Merging is concatenation for tiles
-//! that only one of two states has. An empty state has no bytes.
+//! Counts and sums begin with a number that is mostly small ([`PartialForm::leads`]). With the gap
+//! of a further tile it is one byte, if both are small:
+//!
+//! ```text
+//! 0gggllll               gap less one 0 to 7, lead 1 to 16
+//! 1ggggggg lead          gap less one 0 to 126
+//! 11111111 gap lead      gap less 128
+//! ```
+//!
+//! So a count of 180 days is 180 bytes for somebody with a few events on each. Merging is
+//! concatenation for tiles that only one of two states has. An empty state has no bytes.
 
 use crate::journey::Look;
 use crate::partial::{AnyPartial, PartialForm, put, put_signed, take, take_signed};
@@ -15,7 +24,7 @@ use crate::{Error, FoldPlan, Outcome, Result};
 use taghouse_model::TimestampMs;
 
 /// The version of the bytes; what stores them notes it.
-pub const STATE_VERSION: u8 = 1;
+pub const STATE_VERSION: u8 = 2;
 
 /// One aggregate tag of a plan, and what is done with its states. Steps are taken by
 /// [`crate::TileFold`]; merges commute.
@@ -49,26 +58,25 @@ impl TagFold<'_> {
             match (a, b) {
                 (None, None) => return Ok(out.bytes),
                 (Some(tile), None) => {
-                    out.push(tile);
+                    out.push(form, tile);
                     a = left.next()?;
                 }
                 (None, Some(tile)) => {
-                    out.push(tile);
+                    out.push(form, tile);
                     b = right.next()?;
                 }
                 (Some(x), Some(y)) if x.tile < y.tile => {
-                    out.push(x);
+                    out.push(form, x);
                     a = left.next()?;
                 }
                 (Some(x), Some(y)) if x.tile > y.tile => {
-                    out.push(y);
+                    out.push(form, y);
                     b = right.next()?;
                 }
                 (Some(x), Some(y)) => {
                     let mut both = x.partial(form)?;
                     both.merge(form, &y.partial(form)?);
-                    out.begin(x.tile);
-                    both.write(form, &mut out.bytes);
+                    out.write(form, x.tile, &both);
                     a = left.next()?;
                     b = right.next()?;
                 }
@@ -83,7 +91,8 @@ impl TagFold<'_> {
     /// As [`TagFold::merge`].
     pub fn trim(&self, state: &mut Vec<u8>, watermark_ms: TimestampMs) -> Result<()> {
         let (first, _) = self.tag.span.range(watermark_ms);
-        let mut tiles = TileBytes::new(self.tag.form(), state);
+        let form = self.tag.form();
+        let mut tiles = TileBytes::new(form, state);
         let Some(oldest) = tiles.next()? else { return Ok(()) };
         if oldest.tile >= first {
             return Ok(());
@@ -91,7 +100,7 @@ impl TagFold<'_> {
         let mut kept = StateWriter::with_capacity(state.len());
         while let Some(tile) = tiles.next()? {
             if tile.tile >= first {
-                kept.push(tile);
+                kept.push(form, tile);
             }
         }
         *state = kept.bytes;
@@ -167,12 +176,15 @@ impl TagFold<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct TileSlice<'a> {
     pub(crate) tile: i64,
+    /// 0 for a form that has none.
+    pub(crate) lead: u128,
+    /// What is behind the lead.
     pub(crate) bytes: &'a [u8],
 }
 
 impl TileSlice<'_> {
     fn partial(&self, form: PartialForm) -> Result<AnyPartial> {
-        AnyPartial::read(form, &mut &*self.bytes).ok_or(Error::State)
+        AnyPartial::read(form, self.lead, &mut &*self.bytes).ok_or(Error::State)
     }
 }
 
@@ -192,17 +204,70 @@ impl<'a> TileBytes<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let tile = match self.before {
-            None => take_signed(&mut self.rest).and_then(|tile| i64::try_from(tile).ok()),
-            Some(before) => take(&mut self.rest)
-                .and_then(|gap| i128::try_from(gap).ok()?.checked_add(i128::from(before) + 1))
-                .and_then(|tile| i64::try_from(tile).ok()),
-        };
-        let tile = tile.ok_or(Error::State)?;
+        let TileHead { tile, lead } = self.head().ok_or(Error::State)?;
         let from = self.rest;
         AnyPartial::skip(self.form, &mut self.rest).ok_or(Error::State)?;
         self.before = Some(tile);
-        Ok(Some(TileSlice { tile, bytes: &from[..from.len() - self.rest.len()] }))
+        Ok(Some(TileSlice { tile, lead, bytes: &from[..from.len() - self.rest.len()] }))
+    }
+
+    fn head(&mut self) -> Option<TileHead> {
+        let leads = self.form.leads();
+        let Some(before) = self.before else {
+            let tile = i64::try_from(take_signed(&mut self.rest)?).ok()?;
+            let lead = if leads { take(&mut self.rest)? } else { 0 };
+            return Some(TileHead { tile, lead });
+        };
+        let GapLead { gap, lead } = match leads {
+            true => GapLead::take(&mut self.rest)?,
+            false => GapLead { gap: take(&mut self.rest)?, lead: 0 },
+        };
+        let tile = i128::try_from(gap).ok()?.checked_add(i128::from(before) + 1)?;
+        Some(TileHead { tile: i64::try_from(tile).ok()?, lead })
+    }
+}
+
+/// What comes before a partial aggregate.
+struct TileHead {
+    tile: i64,
+    lead: u128,
+}
+
+/// The gap before a further tile, less one, and its lead.
+struct GapLead {
+    gap: u128,
+    lead: u128,
+}
+
+/// The head is not one byte.
+const WIDE: u8 = 0x80;
+/// The gap of a wide head that begins with it is behind it.
+const WIDEST: u128 = 0x7f;
+
+impl GapLead {
+    fn put(&self, out: &mut Vec<u8>) {
+        if self.gap < 8 && (1..=16).contains(&self.lead) {
+            out.push((self.gap as u8) << 4 | (self.lead - 1) as u8);
+            return;
+        }
+        out.push(WIDE | self.gap.min(WIDEST) as u8);
+        if self.gap >= WIDEST {
+            put(out, self.gap - WIDEST);
+        }
+        put(out, self.lead);
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        let (first, rest) = from.split_first()?;
+        *from = rest;
+        if first & WIDE == 0 {
+            return Some(Self { gap: u128::from(first >> 4), lead: u128::from(first & 0xf) + 1 });
+        }
+        let mut gap = u128::from(first & !WIDE);
+        if gap == WIDEST {
+            gap = gap.checked_add(take(from)?)?;
+        }
+        Some(Self { gap, lead: take(from)? })
     }
 }
 
@@ -228,19 +293,85 @@ impl StateWriter {
         self.before = None;
     }
 
-    /// Begins a tile; its partial aggregate is to follow.
-    pub(crate) fn begin(&mut self, tile: i64) {
+    /// Writes a tile.
+    pub(crate) fn write(&mut self, form: PartialForm, tile: i64, partial: &AnyPartial) {
+        match form.leads() {
+            true => self.begin_with(tile, partial.lead()),
+            false => self.begin(tile),
+        }
+        partial.write(form, &mut self.bytes);
+    }
+
+    /// Writes a tile as it stands in another state.
+    pub(crate) fn push(&mut self, form: PartialForm, slice: TileSlice<'_>) {
+        match form.leads() {
+            true => self.begin_with(slice.tile, slice.lead),
+            false => self.begin(slice.tile),
+        }
+        self.bytes.extend_from_slice(slice.bytes);
+    }
+
+    /// Begins a tile of a form that leads; what is behind the lead is to follow.
+    pub(crate) fn begin_with(&mut self, tile: i64, lead: u128) {
         match self.before {
-            None => put_signed(&mut self.bytes, i128::from(tile)),
+            None => {
+                put_signed(&mut self.bytes, i128::from(tile));
+                put(&mut self.bytes, lead);
+            }
             Some(before) => {
-                put(&mut self.bytes, (i128::from(tile) - i128::from(before) - 1) as u128)
+                GapLead { gap: gap(before, tile), lead }.put(&mut self.bytes);
             }
         }
         self.before = Some(tile);
     }
 
-    pub(crate) fn push(&mut self, tile: TileSlice<'_>) {
-        self.begin(tile.tile);
-        self.bytes.extend_from_slice(tile.bytes);
+    /// Begins a tile of another form; its partial aggregate is to follow.
+    fn begin(&mut self, tile: i64) {
+        match self.before {
+            None => put_signed(&mut self.bytes, i128::from(tile)),
+            Some(before) => put(&mut self.bytes, gap(before, tile)),
+        }
+        self.before = Some(tile);
+    }
+}
+
+/// How many tiles are between two.
+fn gap(before: i64, tile: i64) -> u128 {
+    (i128::from(tile) - i128::from(before) - 1) as u128
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_of_180_days_is_a_byte_a_day() {
+        let form = PartialForm::Aggregate {
+            function: taghouse_rules::AggregateFunction::Count,
+            cells: crate::partial::CellKind::Number,
+        };
+        let mut writer = StateWriter::default();
+        for day in 20_000..20_180 {
+            let count = crate::partial::Count::of_lead((day % 16 + 1) as u128).unwrap();
+            writer.write(form, day, &AnyPartial::Count(count));
+        }
+        assert!(writer.bytes.len() <= 184, "{} bytes", writer.bytes.len());
+    }
+
+    #[test]
+    fn gaps_and_leads_of_any_size_come_back() {
+        let numbers = [0, 1, 7, 8, 15, 16, 17, 126, 127, 128, 300, u128::from(u64::MAX)];
+        for gap in numbers {
+            for lead in numbers {
+                let mut out = Vec::new();
+                GapLead { gap, lead }.put(&mut out);
+                if gap < 8 && (1..=16).contains(&lead) {
+                    assert_eq!(out.len(), 1);
+                }
+                let read = GapLead::take(&mut out.as_slice()).unwrap();
+                assert_eq!((read.gap, read.lead), (gap, lead));
+                assert!(GapLead::take(&mut &out[..out.len() - 1]).is_none());
+            }
+        }
     }
 }

@@ -194,8 +194,7 @@ impl Step {
                 deltas.users.push(user);
                 writer.restart();
             }
-            writer.begin(tile);
-            partial.write(form, &mut writer.bytes);
+            writer.write(form, tile, &partial);
         }
         if !deltas.users.is_empty() {
             deltas.ends.push(writer.bytes.len());

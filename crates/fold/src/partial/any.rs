@@ -28,8 +28,6 @@ macro_rules! each {
     ($partial:expr, $inner:ident => $call:expr, $($other:pat => $else:expr),+) => {
         match $partial {
             $($other => $else,)+
-            AnyPartial::Count($inner) => $call,
-            AnyPartial::Sum($inner) => $call,
             AnyPartial::Quotients($inner) => $call,
             AnyPartial::Least($inner) => $call,
             AnyPartial::Greatest($inner) => $call,
@@ -50,18 +48,42 @@ pub(crate) enum PartialForm {
     Trace { keyed: bool },
 }
 
+impl PartialForm {
+    /// Whether its bytes begin with a number that is mostly small, the lead: it is written with the
+    /// tile's, so that both are one byte.
+    pub(crate) fn leads(self) -> bool {
+        use AggregateFunction as F;
+        match self {
+            Self::Aggregate { function: F::Count, .. } => true,
+            Self::Aggregate { function: F::Sum | F::Avg, cells } => cells == CellKind::Number,
+            _ => false,
+        }
+    }
+}
+
 impl AnyPartial {
-    /// Writes it; [`AnyPartial::read`] is told the form.
+    /// The number that is written before the rest; 0 for those of a form that has none.
+    pub(crate) fn lead(&self) -> u128 {
+        match self {
+            Self::Count(count) => count.lead(),
+            Self::Sum(sum) => sum.lead(),
+            _ => 0,
+        }
+    }
+
+    /// Writes what is not in the lead; [`AnyPartial::read`] is told the form.
     pub(crate) fn write(&self, form: PartialForm, out: &mut Vec<u8>) {
         let keyed = form == PartialForm::Trace { keyed: true };
         each!(self, partial => partial.write(out),
+            AnyPartial::Count(_) => (),
+            AnyPartial::Sum(sum) => sum.write(out),
             AnyPartial::Distinct(distinct) => distinct.write(out),
             AnyPartial::Sessions(sessions) => sessions.write(out),
             AnyPartial::Trace(trace) => trace.write(keyed, out));
     }
 
     /// Reads the next partial aggregate; `None` for bytes that none of this form has written.
-    pub(crate) fn read(form: PartialForm, from: &mut &[u8]) -> Option<Self> {
+    pub(crate) fn read(form: PartialForm, lead: u128, from: &mut &[u8]) -> Option<Self> {
         use AggregateFunction as F;
         let (function, cells) = match form {
             PartialForm::Aggregate { function, cells } => (function, cells),
@@ -72,11 +94,11 @@ impl AnyPartial {
             PartialForm::Trace { keyed } => return Some(Self::Trace(Trace::read(keyed, from)?)),
         };
         Some(match function {
-            F::Count => Self::Count(Bytes::read(cells, from)?),
+            F::Count => Self::Count(Count::of_lead(lead)?),
             F::Sum | F::Avg if cells == CellKind::Quotient => {
                 Self::Quotients(Bytes::read(cells, from)?)
             }
-            F::Sum | F::Avg => Self::Sum(Bytes::read(cells, from)?),
+            F::Sum | F::Avg => Self::Sum(Sum::read(lead, from)?),
             F::Min => Self::Least(Bytes::read(cells, from)?),
             F::Max => Self::Greatest(Bytes::read(cells, from)?),
             F::First => Self::First(Bytes::read(cells, from)?),
@@ -86,16 +108,15 @@ impl AnyPartial {
         })
     }
 
-    /// Passes over the next one.
+    /// Passes over the next one, behind its lead.
     pub(crate) fn skip(form: PartialForm, from: &mut &[u8]) -> Option<()> {
         use AggregateFunction as F;
         match form {
-            PartialForm::Aggregate { function: F::Count, .. } => take(from).map(drop),
+            PartialForm::Aggregate { function: F::Count, .. } => Some(()),
             PartialForm::Aggregate { function: F::Sum | F::Avg, cells: CellKind::Number } => {
-                take(from)?;
                 take(from).map(drop)
             }
-            _ => Self::read(form, from).map(drop),
+            _ => Self::read(form, 0, from).map(drop),
         }
     }
 
@@ -129,6 +150,8 @@ impl AnyPartial {
     /// What an aggregate's comes to; of another tag nothing.
     pub(crate) fn finish(self) -> Finished<Cell> {
         each!(self, partial => Partial::finish(partial, &Natural),
+            AnyPartial::Count(count) => Partial::<Cell>::finish(count, &Natural),
+            AnyPartial::Sum(sum) => Partial::<Cell>::finish(sum, &Natural),
             AnyPartial::Distinct(distinct) => distinct.finish(),
             AnyPartial::Sessions(_) | AnyPartial::Trace(_) => Finished::Nothing)
     }

@@ -1,4 +1,3 @@
-use super::bytes::{Bytes, CellKind, put, take_u64};
 use super::{AnyPartial, Finished, Order, Partial, Stamp};
 use crate::cell::Cell;
 
@@ -10,6 +9,16 @@ impl Count {
     /// Counts one more.
     pub(crate) fn add(&mut self) {
         self.0 += 1;
+    }
+
+    /// All that is kept of it.
+    pub(crate) fn lead(&self) -> u128 {
+        u128::from(self.0)
+    }
+
+    /// That of a lead; `None` for none of a count.
+    pub(crate) fn of_lead(lead: u128) -> Option<Self> {
+        u64::try_from(lead).ok().map(Self)
     }
 }
 
@@ -28,15 +37,5 @@ impl<K> Partial<K> for Count {
 
     fn into_cells(self, _: impl Fn(K) -> Cell) -> Option<AnyPartial> {
         (self.0 > 0).then_some(AnyPartial::Count(self))
-    }
-}
-
-impl Bytes for Count {
-    fn write(&self, out: &mut Vec<u8>) {
-        put(out, u128::from(self.0));
-    }
-
-    fn read(_: CellKind, from: &mut &[u8]) -> Option<Self> {
-        Some(Self(take_u64(from)?))
     }
 }

@@ -15,7 +15,7 @@ mod sum;
 mod trace;
 
 pub(crate) use any::{AnyPartial, PartialForm};
-pub(crate) use bytes::{Bytes, CellKind, put, put_bytes, put_signed, take, take_signed, take_text};
+pub(crate) use bytes::{CellKind, put, put_bytes, put_signed, take, take_signed, take_text};
 pub(crate) use count::Count;
 pub(crate) use edge::Edge;
 pub(crate) use extreme::Extreme;

@@ -1,4 +1,4 @@
-use super::bytes::{Bytes, CellKind, put, put_signed, take, take_signed};
+use super::bytes::{put_signed, take_signed};
 use super::{AnyPartial, Finished, Order, Partial, Stamp};
 use crate::cell::Cell;
 
@@ -35,6 +35,25 @@ impl Sum {
         self.overflowed |= over | overflowed;
         self.count = self.count.saturating_add(count);
     }
+
+    /// How many numbers, and whether the sum is over 128 bits.
+    pub(crate) fn lead(&self) -> u128 {
+        u128::from(self.count) << 1 | u128::from(self.overflowed)
+    }
+
+    /// Writes what is not in the lead.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        put_signed(out, self.units);
+    }
+
+    /// Reads what [`Sum::write`] wrote; `None` for bytes or a lead that are not of a sum.
+    pub(crate) fn read(lead: u128, from: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            overflowed: lead & 1 == 1,
+            count: u64::try_from(lead >> 1).ok()?,
+            units: take_signed(from)?,
+        })
+    }
 }
 
 impl<K: Number> Partial<K> for Sum {
@@ -55,21 +74,5 @@ impl<K: Number> Partial<K> for Sum {
 
     fn into_cells(self, _: impl Fn(K) -> Cell) -> Option<AnyPartial> {
         (self.count > 0).then_some(AnyPartial::Sum(self))
-    }
-}
-
-impl Bytes for Sum {
-    fn write(&self, out: &mut Vec<u8>) {
-        put(out, u128::from(self.count) << 1 | u128::from(self.overflowed));
-        put_signed(out, self.units);
-    }
-
-    fn read(_: CellKind, from: &mut &[u8]) -> Option<Self> {
-        let count = take(from)?;
-        Some(Self {
-            overflowed: count & 1 == 1,
-            count: u64::try_from(count >> 1).ok()?,
-            units: take_signed(from)?,
-        })
     }
 }
