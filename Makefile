@@ -49,10 +49,10 @@ docs: ## write the generated pages of the book in docs/, examples/taghouse.toml,
 	UPDATE_DOCS=1 cargo test --workspace --test book $(ARGS)
 	UPDATE_DOCS=1 cargo test --workspace --bin taghouse -- manual example_of_the_repository
 
-bench: ## compare with other engines, write bench/REPORT.md. ONLY=crowd for one group, ARGS="--row nested" for one of its rows
+bench: ## compare with other engines, write bench/REPORT.md. ONLY=crowd for one group, ARGS="--row nested" for one of its rows; PROFILE=demo where a release takes too long to build
 	@scripts/setup.sh bench
-	cargo build --release --workspace
-	python=$$(scripts/peers.sh bench/requirements.txt) && "$$python" bench/run.py $(if $(ONLY),--only "$(ONLY)") $(ARGS)
+	cargo build --profile "$(PROFILE)" --workspace $(KAFKA)
+	python=$$(scripts/peers.sh bench/requirements.txt) && PROFILE="$(PROFILE)" "$$python" bench/run.py $(if $(ONLY),--only "$(ONLY)") $(ARGS)
 
 fuzz: ## run every decoder's fuzz target. SECONDS=60 each, ONLY="bundle segment" for some
 	@scripts/setup.sh build

@@ -21,11 +21,13 @@ def machine():
 
 
 def versions():
-    """Of what ours was built by, as far as it can tell."""
+    """Of what ours was built by, as far as it can tell, and how, if not as a release."""
     try:
-        return " ".join(subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[:2])
+        compiler = " ".join(subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[:2])
     except (OSError, subprocess.CalledProcessError):
-        return "rustc unknown"
+        compiler = "rustc unknown"
+    profile = os.environ.get("PROFILE", "release")
+    return compiler if profile == "release" else f"{compiler}, profile {profile}"
 
 
 def row(id, unit, ours, peer=None, peer_name=None, target=None, bound=None, note=None, detail=None):

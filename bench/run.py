@@ -2,8 +2,10 @@
 
     run.py [--only crowd] [--row nested] [--repeat 5]
 
+The binaries are those of cargo's profile ${PROFILE:-release}; the report says so where it is another.
+
 Ours and the peer take turns, so that a busy machine hits both; medians are compared. What is generated goes to
-${TAGHOUSE_BENCH_DIR:-~/.cache/taghouse/bench}, never into the repository. With TAGHOUSE_BENCH_SCALE below 1 the groups crowd, dictionary, serve and stream draw that
+${TAGHOUSE_BENCH_DIR:-~/.cache/taghouse/bench}, never into the repository. With TAGHOUSE_BENCH_SCALE below 1 the groups crowd, dictionary, produce, serve and stream draw that
 share of their users, to see that all runs; the report is then written beside what is generated, and the one of the repository stays.
 """
 import argparse
@@ -17,23 +19,25 @@ import crowd_data
 import dictionary
 import index
 import lake
+import produce
 import report
 import serve
 import spine
 import stream
 
 GROUPS = {"spine": spine.benchmarks, "crowd": crowd.benchmarks, "dictionary": dictionary.benchmarks, "index": index.benchmarks, "lake": lake.benchmarks,
-          "serve": serve.benchmarks, "stream": stream.benchmarks}
+          "produce": produce.benchmarks, "serve": serve.benchmarks, "stream": stream.benchmarks}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=GROUPS, help="one group")
     parser.add_argument("--row", help="of that group, the measurements whose name begins so")
-    parser.add_argument("--repeat", type=int, default=5, help="rounds of the groups spine, serve and stream, of which the median counts; the others repeat within a round")
+    parser.add_argument("--repeat", type=int, default=5, help="rounds of the groups spine, produce, serve and stream, of which the median counts; the others repeat within a round")
     options = parser.parse_args()
     root = pathlib.Path(__file__).resolve().parent.parent
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", pathlib.Path.home() / ".cache/taghouse/target")) / "release"
+    profile = os.environ.get("PROFILE", "release")
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", pathlib.Path.home() / ".cache/taghouse/target")) / profile
     work = pathlib.Path(os.environ.get("TAGHOUSE_BENCH_DIR", pathlib.Path.home() / ".cache/taghouse/bench"))
     work.mkdir(parents=True, exist_ok=True)
     rows, failed = [], False

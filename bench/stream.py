@@ -10,6 +10,11 @@
   feed, with a checkpoint every ten seconds. It is what Flink's job does, and what is done besides is more than Flink's (an index, a feed).
 - `stream.events_10m`: as `stream.events` with ten million users, and 1 GiB for states.
 - `stream.restart`: the same folder, its process killed while 100,000 calls were in the log alone: from the start of the next one to the last value.
+- `stream.catch_up`: 100 million calls come while the process is down, and a day goes by: from its start until all is landed and shown. The figure is
+  the most memory that was resident; the states have 512 MiB of it.
+- `stream.http`: events acknowledged through `/v1/batch`, 100 a call, eight connections, by a server that follows the same twenty tags; the whole machine,
+  the load included. Then it is waited until all are landed and shown, and some users' counts are summed up.
+- `stream.state_bytes`: bytes of a user's count of 180 days as a checkpoint has it, of users with three events a day on average (Poisson).
 - `stream.skew`: rows as in `stream.rows`, a tenth of them one user's, against the same where all users have as many; what is lost.
 - `stream.visible`: 20,000 events a second: from the acknowledgement of a new user's call until a judgment of a live crowd has the user. Log, stream and
   crowds are in one process with whoever asks: HTTP is not in it.
@@ -25,8 +30,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import report
+import serve
 from crowd_data import SCALE
 from process import output
 
@@ -40,6 +47,9 @@ def benchmarks(root, target, work):
     return {"events": lambda repeat: events(root, binary, work, repeat),
             "rows": lambda repeat: rows(root, binary, work, repeat),
             "10m": lambda repeat: events_10m(root, binary, work, repeat),
+            "catch_up": lambda _: catch_up(binary, work),
+            "http": lambda repeat: http(root, target, work, repeat),
+            "state_bytes": lambda _: state_bytes(binary, work),
             "skew": lambda repeat: skew(binary, work, repeat),
             "visible": lambda _: visible(binary, work),
             "live_crowds": lambda _: live_crowds(binary, work),
@@ -150,6 +160,87 @@ def events_10m(root, binary, work, repeat):
     return [report.row("stream.events_10m", "events/s", own["events_per_s"], heap["events_per_s"], f"Flink {FLINK_VERSION}, heap", target=1.5,
                        note=noted(own, heap)),
             report.row("stream.restart", "s", again["seconds"], bound=10, note=note)]
+
+
+def catch_up(binary, work):
+    """States of a tenth of the calls, and the rest in the log alone."""
+    events = int(100_000_000 * SCALE)
+    drawn = f"{events + events // 10},{max(2, int(1_000_000 * SCALE))},{DAYS},9"
+    with Folder(work) as folder:
+        ask(binary, "write", folder, drawn)
+        os.sync()
+        ask(binary, "catch-up", folder, drawn, 512, events)
+        found = ask(binary, "late", folder, drawn, 512)
+    note = (f"{found['replayed']:,} records in {found['seconds']:,.0f} s, {found['users']:,} users, states {found['state_bytes'] / 2**20:.0f} MiB on disk; "
+            f"{found['checked']:,} values checked")
+    return report.row("stream.catch_up", "MiB", found["peak_bytes"] / 2**20, bound=2048, note=note)
+
+
+TAGS = "".join(f"""---
+{{kind: tag, name: count_{name}, type: int, mode: stream, aggregate: {{events: [event_{name}], function: count, window: 30d}}}}
+---
+{{kind: tag, name: sum_{name}, type: decimal, mode: stream, aggregate: {{events: [event_{name}], function: sum, value: amount, window: 30d}}}}
+""" for name in range(10))
+APP = f"""kind: app
+id: bench
+time_zone: UTC
+---
+kind: source
+name: live
+format: segment
+properties:
+  amount: {{ column: amount, type: decimal, scale: 2 }}
+{TAGS}"""
+
+
+def http(root, target, work, repeat):
+    binary, data, files = target / "taghouse", work / "stream-http", work / "stream-http.yaml"
+    shutil.rmtree(data, ignore_errors=True)
+    files.write_text(APP)
+    output(binary, "--data", data, "--app", "bench", "apply", "-f", files)
+    writer = json.loads(output(binary, "--data", data, "keys", "create", "--role", "write", "--app", "bench", "--json"))["secret"]
+    calls = work / "requests-stream.tsv"
+    serve.write_calls(calls, [("POST", "/v1/batch", {"batch": [event(call * 100 + place) for place in range(100)]}) for call in range(500)])
+    server = serve.Server(binary, data)
+    try:
+        rounds = [serve.wrk(root, server, calls, serve.basic(writer)) for _ in range(repeat)]
+        sent = sum(found["requests"] for found in rounds) * 100
+        start = time.perf_counter()
+        behind = until(lambda: shown(server), lambda count: count >= sent)
+        settled = time.perf_counter() - start
+    finally:
+        server.end()
+    shutil.rmtree(data, ignore_errors=True)
+    rates = sorted(found["requests"] * 100 / found["seconds"] for found in rounds)
+    note = (f"{sent:,} events acknowledged, {behind:,} counted by the tags {settled:.1f} s after the last round; best round {rates[-1]:,.0f}/s, "
+            f"p99 of a call {max(found['p99_ms'] for found in rounds):.0f} ms")
+    return report.row("stream.http", "events/s", rates[len(rates) // 2], bound=100_000, note=note)
+
+
+def event(number):
+    return {"type": "track", "userId": f"u{number % 49_999:07}", "event": f"event_{number % 10}", "messageId": f"{number}-{{id}}",
+            "properties": {"amount": number % 1000 / 100}}
+
+
+def shown(server):
+    """How many events the tags have counted."""
+    return sum(int(tag["sum"] or 0) for tag in server.call("bench/tags")["tags"] if tag["name"].startswith("count_"))
+
+
+def until(ask, enough, seconds=600):
+    end = time.perf_counter() + seconds
+    while not enough(found := ask()):
+        assert time.perf_counter() < end, f"only {found}"
+        time.sleep(0.5)
+    return found
+
+
+def state_bytes(binary, work):
+    users = max(2, int(20_000 * SCALE))
+    with Folder(work) as folder:
+        found = ask(binary, "state-bytes", folder, f"{users * 540},{users},180,even")
+    note = f"{found['events']:,} events of {found['users']:,} users; {found['checked']:,} counts checked"
+    return report.row("stream.state_bytes", "bytes", found["state_bytes"] / found["users"], bound=200, note=note)
 
 
 def skew(binary, work, repeat):

@@ -8,6 +8,7 @@ mod node;
 mod play;
 mod restart;
 mod rows;
+mod state_bytes;
 mod tags;
 mod traffic;
 mod visible;
@@ -20,8 +21,8 @@ use traffic::Traffic;
 
 /// `write FOLDER TRAFFIC` fills a log, `catch-up FOLDER TRAFFIC BUDGET_MIB TAIL` takes it in, and
 /// is killed with the last TAIL records in the log alone unless that is 0; then `restart FOLDER
-/// TRAFFIC BUDGET_MIB` begins again. `rows FOLDER TRAFFIC BUDGET_MIB` is the stream without the
-/// log and the lake. `visible FOLDER TRAFFIC PER_S` and `crowds FOLDER TRAFFIC PER_S CROWDS` begin with an empty folder,
+/// TRAFFIC BUDGET_MIB` begins again, after a day where `late` is. `rows FOLDER TRAFFIC BUDGET_MIB`
+/// is the stream without the log and the lake, and so is `state-bytes FOLDER TRAFFIC`. `visible FOLDER TRAFFIC PER_S` and `crowds FOLDER TRAFFIC PER_S CROWDS` begin with an empty folder,
 /// `midnight FOLDER TRAFFIC PER_S` with the log of one day.
 pub(crate) async fn run(name: &str, arguments: &[&str]) -> anyhow::Result<Json> {
     match (name, arguments) {
@@ -34,6 +35,12 @@ pub(crate) async fn run(name: &str, arguments: &[&str]) -> anyhow::Result<Json> 
         }
         ("restart", [folder, traffic, budget]) => {
             restart::run(Path::new(folder), &Traffic::parse(traffic)?, budget.parse()?).await
+        }
+        ("late", [folder, traffic, budget]) => {
+            restart::late(Path::new(folder), &Traffic::parse(traffic)?, budget.parse()?).await
+        }
+        ("state-bytes", [folder, traffic]) => {
+            state_bytes::run(Path::new(folder), &Traffic::parse(traffic)?).await
         }
         ("rows", [folder, traffic, budget]) => {
             rows::run(Path::new(folder), &Traffic::parse(traffic)?, budget.parse()?).await

@@ -45,6 +45,13 @@ impl SetClock {
         self.set_ms.store(now_ms - self.gone_by_ms(), Ordering::Relaxed);
     }
 
+    /// Puts it forward, if it is not later.
+    pub(crate) fn reach(&self, now_ms: TimestampMs) {
+        if self.now_ms() < now_ms {
+            self.set(now_ms);
+        }
+    }
+
     /// Lets it run from what it shows.
     pub(crate) fn run(&self) {
         let now_ms = self.now_ms();

@@ -6,7 +6,7 @@ use crate::stream::traffic::{Traffic, user_id};
 use anyhow::{Context, ensure};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use taghouse_model::Value;
+use taghouse_model::{Clock, Value};
 
 /// Records that are shown to the stream at a time: as many as are admitted at once.
 pub(crate) const TURN: u64 = 50_000;
@@ -29,7 +29,7 @@ pub(crate) async fn play(
     let mut at = range.start;
     while at < range.end {
         at = (at + TURN).min(range.end);
-        node.clock.set(traffic.time_ms(at));
+        node.clock.reach(traffic.time_ms(at));
         node.follow(at).await?;
         if landed.elapsed() >= LAND_EVERY {
             node.land(at).await?;
@@ -54,10 +54,11 @@ pub(crate) async fn settle(node: &Node) -> anyhow::Result<()> {
     }
 }
 
-/// Holds the values in the index against a plain count of the events up to a number, of some users.
+/// Holds the values in the index against a plain count of the events up to a number, of some users,
+/// as of what the clock shows.
 pub(crate) async fn check(node: &Node, traffic: &Traffic, events: u64) -> anyhow::Result<u64> {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-    let last_day = (traffic.time_ms(events) - 1).div_euclid(DAY_MS);
+    let last_day = (node.clock.now_ms() - 1).div_euclid(DAY_MS);
     let is_checked = |user: u64| user < CHECKED_FIRST || user.is_multiple_of(CHECKED_EVERY);
     let mut expected: BTreeMap<(u64, u64), (i64, u64)> = BTreeMap::new();
     for event in (0..events).map(|number| traffic.event(number)) {

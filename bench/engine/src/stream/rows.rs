@@ -24,6 +24,26 @@ pub(crate) async fn run(folder: &Path, traffic: &Traffic, budget_mib: u64) -> an
     std::fs::create_dir_all(folder)?;
     let clock = SetClock::at(BEGIN_MS);
     let node = Node::open(folder, definitions()?, clock, budget_mib << 20).await?;
+    let Taken { time, cpu_seconds } = take_in(&node, traffic).await?;
+    let (seconds, peak_bytes) = (time.as_secs_f64(), peak_bytes());
+    let checked = check(&node, traffic, traffic.events).await?;
+    let status = node.stream.status(&node.app).await.context("there are no live tags")?;
+    Ok(json!({
+        "events": traffic.events, "seconds": seconds,
+        "events_per_s": traffic.events as f64 / seconds,
+        "cpu_seconds": cpu_seconds, "values": status.values, "users": status.users,
+        "state_bytes": status.state_bytes, "checked": checked, "peak_bytes": peak_bytes,
+    }))
+}
+
+/// What it took.
+pub(crate) struct Taken {
+    time: Duration,
+    cpu_seconds: f64,
+}
+
+/// Shows the stream of an empty folder all rows, until its states are checkpointed.
+pub(crate) async fn take_in(node: &Node, traffic: &Traffic) -> anyhow::Result<Taken> {
     // The states of nobody.
     node.follow(0).await?;
     let (mut taken, mut cpu, mut at) = (Duration::ZERO, 0.0, 0);
@@ -34,7 +54,7 @@ pub(crate) async fn run(folder: &Path, traffic: &Traffic, budget_mib: u64) -> an
         let positions: Vec<u64> = (at + 1..=to).collect();
         node.clock.set(traffic.time_ms(to));
         let (start, cpu_before) = (Instant::now(), cpu_seconds()?);
-        node.stream.admitted(rows(&node, (at, to), &events, &positions, &attributes)).await;
+        node.stream.admitted(rows(node, (at, to), &events, &positions, &attributes)).await;
         node.stream.tick(&node.definitions).await?;
         if saved.elapsed() >= LAND_EVERY {
             node.stream.landing(&node.app, to).await;
@@ -46,17 +66,10 @@ pub(crate) async fn run(folder: &Path, traffic: &Traffic, budget_mib: u64) -> an
     }
     let (start, cpu_before) = (Instant::now(), cpu_seconds()?);
     node.stream.landing(&node.app, at).await;
-    settle(&node).await?;
+    settle(node).await?;
     node.feeds.flush(&node.app).await?;
-    let seconds = (taken + start.elapsed()).as_secs_f64();
-    let (cpu_seconds, peak_bytes) = (cpu + cpu_seconds()? - cpu_before, peak_bytes());
-    let checked = check(&node, traffic, traffic.events).await?;
-    let status = node.stream.status(&node.app).await.context("there are no live tags")?;
-    Ok(json!({
-        "events": at, "seconds": seconds, "events_per_s": at as f64 / seconds,
-        "cpu_seconds": cpu_seconds, "values": status.values, "users": status.users,
-        "state_bytes": status.state_bytes, "checked": checked, "peak_bytes": peak_bytes,
-    }))
+    let cpu_seconds = cpu + cpu_seconds()? - cpu_before;
+    Ok(Taken { time: taken + start.elapsed(), cpu_seconds })
 }
 
 fn rows<'a>(

@@ -10,6 +10,8 @@ pub(crate) const NAMES: u64 = 10;
 /// Days of the window.
 pub(crate) const DAYS: i64 = 30;
 
+const SHOP: &str = "kind: app\nid: bench\ntime_zone: UTC\n---\nkind: source\nname: live\nformat: segment\nproperties:\n  amount: { column: amount, type: decimal, scale: 2 }\n";
+
 /// The app with its twenty tags.
 pub(crate) fn definitions() -> anyhow::Result<Arc<Definitions>> {
     checked(twenty()?)
@@ -50,10 +52,15 @@ pub(crate) fn with_crowds(crowds: u64) -> anyhow::Result<Arc<Definitions>> {
     checked(text)
 }
 
+/// The app with one tag: how many events each user had in 180 days.
+pub(crate) fn half_year() -> anyhow::Result<Arc<Definitions>> {
+    let tag = "---\n{kind: tag, name: events_180d, type: int, mode: stream, aggregate: {function: count, window: 180d}}\n";
+    checked(SHOP.to_owned() + tag)
+}
+
 /// The definitions of the twenty tags.
 fn twenty() -> anyhow::Result<String> {
-    let mut text = "kind: app\nid: bench\ntime_zone: UTC\n---\nkind: source\nname: live\nformat: segment\nproperties:\n  amount: { column: amount, type: decimal, scale: 2 }\n"
-        .to_owned();
+    let mut text = SHOP.to_owned();
     for name in 0..NAMES {
         write!(
             text,
