@@ -32,4 +32,5 @@ pub use error::{Error, Result};
 pub use pinned::Pinned;
 pub use producer::{Land, Produced, ProducedTag, Producer};
 pub use sample::{Sample, Sampled, sample};
+pub use scratch::ScratchFolder;
 pub use taghouse_fold::SkipReason;

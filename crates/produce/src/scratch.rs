@@ -4,20 +4,34 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use taghouse_model::AppId;
 
-/// A folder of one production, which is removed with all that is in it when this is dropped. It is
+/// A folder of one production (or of one computation of live tags), which is removed with all that is in it when this is dropped. It is
 /// made when something is first written there.
-pub(crate) struct ScratchFolder(PathBuf);
+///
+/// ```
+/// use taghouse_model::AppId;
+/// use taghouse_produce::ScratchFolder;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let scratch = tempfile::tempdir()?;
+/// let folder = ScratchFolder::below(scratch.path(), &AppId::new("shop")?);
+/// std::fs::create_dir_all(folder.part("spill"))?;
+/// drop(folder);
+/// assert_eq!(std::fs::read_dir(scratch.path())?.count(), 0);
+/// # Ok(())
+/// # }
+/// ```
+pub struct ScratchFolder(PathBuf);
 
 impl ScratchFolder {
     /// A folder below `scratch` that no other production has.
-    pub(crate) fn below(scratch: &Path, app: &AppId) -> Self {
+    pub fn below(scratch: &Path, app: &AppId) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         Self(scratch.join(format!("{app}-{process:x}-{number:x}")))
     }
 
     /// The path of a part of it.
-    pub(crate) fn part(&self, name: &str) -> PathBuf {
+    pub fn part(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

@@ -39,6 +39,7 @@ mod plan;
 mod plan_states;
 mod rebuild;
 mod saved_members;
+mod segments;
 mod slot;
 mod state;
 mod status;

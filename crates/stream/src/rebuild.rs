@@ -9,8 +9,9 @@ use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected};
 use crate::links::by_user;
 use crate::plan::{LiveKind, LiveTag, Part, StreamPlan};
+use crate::segments::{Segments, USERS_AT_ONCE};
 use crate::slot::{Serving, Slot};
-use crate::state::{AppState, ChangedTags};
+use crate::state::AppState;
 use crate::stream::{Stream, StreamParts};
 use crate::{Error, Result};
 use arrow::array::RecordBatch;
@@ -18,10 +19,10 @@ use futures::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use taghouse_index::{Pin, Publication, SegmentBuilder, TagPublication};
+use taghouse_index::{Publication, SegmentSource, TagPublication};
 use taghouse_ingest::{FileBatches, Landing};
 use taghouse_lake::{BatchStream, Table, layout};
-use taghouse_model::{AppId, Name, Ordinal, Value, ValueType};
+use taghouse_model::{AppId, Name, Ordinal};
 use taghouse_rules::Definitions;
 use taghouse_users::SharedUsers;
 
@@ -30,9 +31,6 @@ const UNWRITTEN_BYTES: u64 = 128 << 20;
 
 /// How long it takes until states are computed again that could not be computed.
 const RETRY_AFTER_MS: i64 = 5_000;
-
-/// Users whose values are read at once for a segment.
-const USERS_AT_ONCE: usize = 1 << 16;
 
 /// The columns of attributes that states are made of.
 const ATTRIBUTE_COLUMNS: [&str; 6] =
@@ -322,80 +320,32 @@ impl Stream {
         let pin = self.parts.index.pin(app).await?;
         let everybody: Vec<Ordinal> =
             state.users().iter().filter(|user| !deleted.contains(*user)).collect();
-        let tags = self.segments(app, state, &everybody, tags, &pin).await?;
-        let publication = Publication {
-            generation: state.generation,
-            users: everybody.iter().copied().collect(),
-            tags,
-            drop: Vec::new(),
-        };
-        self.parts.index.publish(app, publication, Vec::new()).await?;
-        drop(pin);
-        Ok(())
-    }
-
-    async fn segments(
-        &self,
-        app: &AppId,
-        state: &mut AppState,
-        everybody: &[Ordinal],
-        tags: &[usize],
-        pin: &Pin,
-    ) -> Result<Vec<TagPublication>> {
+        let segments = Segments::of(state, &everybody, tags, &self.parts.scratch, app).await?;
+        let Segments { by_tag, folder } = segments;
         let stored = self.parts.catalog.definitions(app).await?;
         let body = |name: &Name| {
             let own = stored.iter().find(|d| d.kind == "tag" && d.name == name.as_str());
             own.map(|definition| definition.body.clone()).unwrap_or_default()
         };
-        let of_tag = |number: &usize| {
-            let tag = &state.plan.tags[*number];
-            let builder = SegmentBuilder::new(tag.value_type);
-            (*number, Segment { name: tag.name.clone(), value_type: tag.value_type, builder })
-        };
-        let mut segments: BTreeMap<usize, Segment> = tags.iter().map(of_tag).collect();
-        let with_states = state.plan.with_states();
-        let any_derived = tags.iter().any(|tag| *tag >= with_states);
-        for users in everybody.chunks(USERS_AT_ONCE) {
-            for (tag, segment) in segments.range_mut(..with_states) {
-                let values = state.values(*tag, users).await?;
-                for (ordinal, value) in users.iter().zip(values) {
-                    segment.add(*ordinal, value.as_ref())?;
-                }
-            }
-            let derived =
-                if any_derived { state.derive_all(users).await? } else { ChangedTags::new() };
-            for (tag, changed) in derived {
-                let Some(segment) = segments.get_mut(&tag) else { continue };
-                for changed in changed {
-                    segment.add(changed.now.ordinal, changed.now.value.as_ref())?;
-                }
-            }
-        }
-        let publish = |segment: Segment| {
-            Ok(TagPublication {
-                definition: body(&segment.name),
-                name: segment.name,
-                value_type: segment.value_type,
+        let publish = |(number, segment): (usize, SegmentSource)| {
+            let tag = &state.plan.tags[number];
+            TagPublication {
+                definition: body(&tag.name),
+                name: tag.name.clone(),
+                value_type: tag.value_type,
                 as_of_ms: state.now_ms,
-                segment: segment.builder.finish()?.into(),
+                segment,
                 flushed_through: Some(pin.position()),
-            })
+            }
         };
-        segments.into_values().map(publish).collect()
-    }
-}
-
-struct Segment {
-    name: Name,
-    value_type: ValueType,
-    builder: SegmentBuilder,
-}
-
-impl Segment {
-    fn add(&mut self, ordinal: Ordinal, value: Option<&Value>) -> Result<()> {
-        if let Some(value) = value {
-            self.builder.add(ordinal, value)?;
-        }
+        let publication = Publication {
+            generation: state.generation,
+            users: everybody.iter().copied().collect(),
+            tags: by_tag.into_iter().map(publish).collect(),
+            drop: Vec::new(),
+        };
+        self.parts.index.publish(app, publication, Vec::new()).await?;
+        drop((pin, folder));
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use crate::{Error, Result, Status};
 use object_store::ObjectStore;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_catalog::Catalog;
@@ -53,6 +54,8 @@ pub struct StreamParts {
     pub identities: Arc<Identities>,
     /// Where states are kept.
     pub objects: Arc<dyn ObjectStore>,
+    /// A folder of this machine, for what is made on its way to the index.
+    pub scratch: PathBuf,
     /// By which time goes on.
     pub clock: Arc<dyn Clock>,
     /// Bytes of states that an app keeps in memory.

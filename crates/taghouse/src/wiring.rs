@@ -12,7 +12,7 @@
 //! DATA/feed/         what live tags changed of late, for those who follow it
 //! DATA/webhooks/     what webhooks could not deliver, and what became of deliveries
 //! DATA/uploads/      files on their way into the lake
-//! DATA/scratch/      what productions that run keep on disk; emptied when the folder is opened
+//! DATA/scratch/      what productions and live tags keep on disk while they are computed; emptied when the folder is opened
 //! DATA/place         where the folder was created
 //! DATA/lock          who holds the folder
 //! ```
@@ -205,7 +205,7 @@ async fn wire(
     // What is derived from it.
     let identities = Arc::new(Identities::new(lake.clone()));
     let serving = Serving::open(&paths, &catalog, &log, &clock, &identities).await?;
-    let producer = serving.producer(&catalog, &lake, swept(&paths.scratch)?);
+    let producer = serving.producer(&catalog, &lake);
 
     // The ways in.
     let ids = Arc::new(MessageIds::at(&paths.ids, clock.clone()));
@@ -264,6 +264,8 @@ struct Serving {
     dictionary: Arc<Dictionary>,
     crowds: Arc<Crowds>,
     users: Arc<Users>,
+    /// An empty folder.
+    scratch: PathBuf,
 }
 
 impl Serving {
@@ -298,17 +300,14 @@ impl Serving {
         );
         let users = Arc::new(users.noting_in(log.clone()).resolving(identities.clone()));
         users.settle().await?;
-        Ok(Self { store, index, dictionary, crowds, users })
+        let scratch = swept(&paths.scratch)?;
+        Ok(Self { store, index, dictionary, crowds, users, scratch })
     }
 
-    /// What computes tags from the lake; `scratch` is an empty folder.
-    fn producer(
-        &self,
-        catalog: &Arc<dyn Catalog>,
-        lake: &Arc<Lake>,
-        scratch: PathBuf,
-    ) -> Arc<Producer> {
+    /// What computes tags from the lake.
+    fn producer(&self, catalog: &Arc<dyn Catalog>, lake: &Arc<Lake>) -> Arc<Producer> {
         let (index, dictionary) = (self.index.clone(), self.dictionary.clone());
+        let scratch = self.scratch.clone();
         Arc::new(Producer::new(catalog.clone(), lake.clone(), index, dictionary, scratch))
     }
 
@@ -331,6 +330,7 @@ impl Serving {
             users: self.users.clone(),
             identities: identities.clone(),
             objects: self.store.clone(),
+            scratch: self.scratch.clone(),
             clock: clock.clone(),
             budget_bytes: STATES_BYTES,
         }))

@@ -144,6 +144,7 @@ impl Node {
             users,
             identities,
             objects: store,
+            scratch: folder.join("scratch"),
             clock: by,
             budget_bytes,
         }));

@@ -129,6 +129,7 @@ impl World {
             users: users.clone(),
             identities: identities.clone(),
             objects,
+            scratch: folder.join("scratch"),
             clock: clock.clone(),
             budget_bytes: BUDGET_BYTES,
         }));
