@@ -3,7 +3,8 @@
 #
 # `install` fetches what tests/kafka/pom.xml pins from Maven, once, into ${TAGHOUSE_TOOLS:-~/.cache/taghouse-tools}, and prints the folder.
 # `start` listens on 127.0.0.1:$KAFKA_PORT (19092) and on the port after it, keeps its data in DIR and returns once it serves; started
-# again after `stop`, it goes on with them. With KAFKA_USER and KAFKA_PASSWORD set, clients must log in (SASL/PLAIN).
+# again after `stop`, it goes on with them. With KAFKA_USER and KAFKA_PASSWORD set, clients must log in (SASL/PLAIN). With KAFKA_TLS, a folder with
+# broker.pem (key and certificate) and ca.pem, they must use TLS.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -44,7 +45,8 @@ install() {
 
 properties() {
   local protocol=PLAINTEXT
-  [ -z "${KAFKA_USER:-}" ] || protocol=SASL_PLAINTEXT
+  [ -z "${KAFKA_TLS:-}" ] || protocol=SSL
+  [ -z "${KAFKA_USER:-}" ] || protocol=SASL_$protocol
   cat <<EOF
 process.roles=broker,controller
 node.id=1
@@ -65,6 +67,14 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=8388608
 EOF
+  if [ -n "${KAFKA_TLS:-}" ]; then
+    cat <<EOF
+ssl.keystore.type=PEM
+ssl.keystore.location=$KAFKA_TLS/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$KAFKA_TLS/ca.pem
+EOF
+  fi
   if [ -n "${KAFKA_USER:-}" ]; then
     cat <<EOF
 sasl.enabled.mechanisms=PLAIN

@@ -6,7 +6,7 @@ mod broker;
 mod driver;
 mod needs;
 
-use broker::{Broker, Login};
+use broker::{Broker, Login, certified};
 use driver::{House, Server, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -315,6 +315,91 @@ fn a_secret_is_named_and_never_shown() {
             .concat();
     assert!(shown.contains("${KAFKA_TEST_PASSWORD}"), "{shown}");
     assert!(!shown.contains("s3cret") && !shown.contains("wrong-secret"), "{shown}");
+}
+
+#[test]
+fn a_broker_is_trusted_by_its_certificate_alone() {
+    let Some(python) = needs::kafka("a_broker_is_trusted") else { return };
+    let login = Login { user: "ann", password: "s3cret-of-ann" };
+    let broker = Broker::with_certificate(python, Some(login.clone()));
+    broker.create("orders", 1);
+    broker.send("orders", &[order("ann", 3)]);
+    let settings = |authority: &std::path::Path| {
+        format!(
+            ", settings: {{ security.protocol: sasl_ssl, ssl.ca.location: \"{}\", sasl.mechanism: PLAIN, sasl.username: ann, sasl.password: \"${{KAFKA_TEST_PASSWORD}}\" }}",
+            authority.display()
+        )
+    };
+    // An authority that did not vouch for it.
+    let house = House::new();
+    let other = house.file("other.pem", certified("127.0.0.1").authority);
+    let apply = |authority: &std::path::Path| {
+        let text = definitions(&source(&broker, &settings(authority)));
+        house.ok(&["apply", "-f", house.file("app.yaml", &text).to_str().unwrap()]);
+    };
+    apply(&other);
+    let mut command = house.command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.1"]);
+    command.env("KAFKA_TEST_PASSWORD", login.password);
+    let server = Server::of(command, &house.path("serve.stderr")).unwrap();
+    let admin = server.admin_key.clone().unwrap();
+    eventually("its certificate is refused", || {
+        let live = server.get("/api/v1/apps/t/live", &admin).json();
+        let problem = live["topics"][0]["problem"].as_str()?.to_owned();
+        problem.contains("certificate").then_some(())
+    });
+
+    // Its own, without a restart.
+    apply(&broker.authority());
+    eventually("the value", || {
+        let profile = server.get("/api/v1/apps/t/profile?user=ann", &admin).json();
+        (profile["tags"]["spend"] == 3).then_some(())
+    });
+}
+
+/// How long the broker is gone, in seconds: TAGHOUSE_KAFKA_OUTAGE, by default 5.
+fn outage() -> Duration {
+    let given = std::env::var("TAGHOUSE_KAFKA_OUTAGE").ok();
+    Duration::from_secs(given.map_or(5, |seconds| seconds.parse().unwrap()))
+}
+
+#[test]
+fn a_broker_that_is_gone_for_long_is_read_and_written_again_by_itself() {
+    let Some(python) = needs::kafka("a_broker_that_is_gone") else { return };
+    let broker = Broker::start(python, None);
+    broker.create("orders", 3);
+    broker.create("changes", 1);
+    let sink = SINK.replace("BROKER", &broker.address());
+    let calls = "---\n{kind: source, name: web, format: segment}\n";
+    let site = Site::open(&(definitions(&source(&broker, "")) + calls + &sink));
+    broker.send("orders", &many(5, 2));
+    (0..5).for_each(|user| site.becomes(&format!("u{user}"), "orders", &json!(2)));
+    broker.kill();
+    site.topic("the broker is gone", |topic| topic["problem"] != Value::Null);
+
+    // Calls go on, and their changes wait in the feed.
+    let key = site.house.json(&["keys", "create", "--role", "write", "--app", "t"]);
+    let key = key["secret"].as_str().unwrap().to_owned();
+    let gone_at = std::time::Instant::now();
+    let mut calls = 0;
+    while gone_at.elapsed() < outage() || calls < 5 {
+        let call = json!({"userId": "caller", "event": "order", "messageId": format!("c-{calls}")});
+        assert_eq!(site.server.post("/v1/track", &key, &call).status, 200);
+        calls += 1;
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    site.becomes("caller", "orders", &json!(calls));
+    let live = site.live();
+    assert!(live["sinks"][0]["problem"] != Value::Null, "{live}");
+
+    broker.go_on();
+    broker.send("orders", &many(5, 2));
+    (0..5).for_each(|user| site.becomes(&format!("u{user}"), "orders", &json!(4)));
+    site.topic("no problem is left", |topic| topic["problem"] == Value::Null);
+    eventually("what happened meanwhile is written", || {
+        let last =
+            broker.read("changes").into_iter().rev().find(|record| record["key"] == "caller");
+        (last?["value"]["data"]["value"] == calls).then_some(())
+    });
 }
 
 const SINK: &str = r#"

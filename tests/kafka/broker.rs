@@ -1,5 +1,6 @@
 //! A broker of the test's own, and another program's client beside it.
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,6 +14,8 @@ pub(crate) struct Broker {
     port: u16,
     python: PathBuf,
     login: Option<Login>,
+    /// The folder of its certificate, if clients must use TLS.
+    tls: Option<tempfile::TempDir>,
 }
 
 /// What clients of a broker log in with.
@@ -38,12 +41,51 @@ fn two_free_ports() -> u16 {
     panic!("no two free ports side by side");
 }
 
+/// All in PEM.
+pub(crate) struct Certified {
+    key_and_certificate: String,
+    pub(crate) authority: String,
+}
+
+/// A certificate for this name, and that of the authority that vouches for it.
+pub(crate) fn certified(name: &str) -> Certified {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // One of the same name as what it signs would look as if that signed itself.
+    authority.distinguished_name.push(DnType::CommonName, "authority");
+    let pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    Certified { key_and_certificate: key.serialize_pem() + &certificate.pem(), authority: pem }
+}
+
 impl Broker {
     pub(crate) fn start(python: PathBuf, login: Option<Login>) -> Self {
+        Self::with(python, login, None)
+    }
+
+    /// With a certificate of an authority of its own.
+    pub(crate) fn with_certificate(python: PathBuf, login: Option<Login>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let Certified { key_and_certificate, authority } = certified("127.0.0.1");
+        std::fs::write(folder.path().join("broker.pem"), key_and_certificate).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), authority).unwrap();
+        Self::with(python, login, Some(folder))
+    }
+
+    fn with(python: PathBuf, login: Option<Login>, tls: Option<tempfile::TempDir>) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), two_free_ports());
-        let broker = Self { folder, port, python, login };
+        let broker = Self { folder, port, python, login, tls };
         broker.go_on();
         broker
+    }
+
+    /// Path of its authority's certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.tls.as_ref().expect("it has a certificate").path().join("ca.pem")
     }
 
     fn script(&self, arguments: &[&str]) {
@@ -59,6 +101,10 @@ impl Broker {
         command.env_remove("KAFKA_USER").env_remove("KAFKA_PASSWORD");
         if let Some(Login { user, password }) = &self.login {
             command.env("KAFKA_USER", user).env("KAFKA_PASSWORD", password);
+        }
+        command.env_remove("KAFKA_TLS");
+        if let Some(tls) = &self.tls {
+            command.env("KAFKA_TLS", tls.path());
         }
     }
 

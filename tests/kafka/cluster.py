@@ -1,5 +1,5 @@
 """Writes to a cluster as another program would: cluster.py BROKERS COMMAND ARGUMENT..., with KAFKA_USER and KAFKA_PASSWORD in the environment
-where it asks for them."""
+where it asks for them, and KAFKA_TLS, the folder of its authority's ca.pem, where it has a certificate."""
 
 import json
 import os
@@ -11,9 +11,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 brokers, command, *arguments = sys.argv[1:]
 settings = {"bootstrap.servers": brokers}
+protocol = "plaintext"
+if os.environ.get("KAFKA_TLS"):
+    protocol = "ssl"
+    settings |= {"security.protocol": protocol, "ssl.ca.location": os.environ["KAFKA_TLS"] + "/ca.pem"}
 if os.environ.get("KAFKA_USER"):
     settings |= {
-        "security.protocol": "sasl_plaintext",
+        "security.protocol": f"sasl_{protocol}",
         "sasl.mechanism": "PLAIN",
         "sasl.username": os.environ["KAFKA_USER"],
         "sasl.password": os.environ["KAFKA_PASSWORD"],
