@@ -94,6 +94,13 @@ impl Condition {
         Self(Step::compile(predicate, &mut places))
     }
 
+    /// Of a condition on one place, the numbers at which it may change: between two neighbours, the
+    /// lower one included, it holds for all numbers or for none. `None`: it looks at texts or sets.
+    pub fn steps(&self) -> Option<Vec<i128>> {
+        let mut steps = Vec::new();
+        self.0.steps(&mut steps).then_some(steps)
+    }
+
     /// Whether it holds for a row.
     pub fn holds<R: Row + ?Sized>(&self, row: &R) -> bool {
         self.0.holds(row)
@@ -159,6 +166,28 @@ impl Step {
             }
             Predicate::IsSet { .. } => Some(Self::IsSet { at }),
             _ => None,
+        }
+    }
+
+    /// Adds the numbers at which it may change; `false`: it looks at others than numbers.
+    fn steps(&self, steps: &mut Vec<i128>) -> bool {
+        match self {
+            Self::All(inner) | Self::Any(inner) => inner.iter().all(|step| step.steps(steps)),
+            Self::Not(inner) => inner.steps(steps),
+            Self::Range { low, high, .. } => {
+                steps.extend([*low, high.saturating_add(1)]);
+                true
+            }
+            Self::OneOf { numbers, .. } => {
+                steps.extend(numbers.iter().flat_map(|at| [*at, at.saturating_add(1)]));
+                true
+            }
+            Self::IsSet { .. } => true,
+            Self::Texts { .. }
+            | Self::Between { .. }
+            | Self::Prefix { .. }
+            | Self::Like { .. }
+            | Self::Slow { .. } => false,
         }
     }
 

@@ -4,6 +4,7 @@ use crate::Result;
 use crate::emission::NewValue;
 use crate::plan::{self, Derived, LiveKind};
 use crate::state::{AppState, Changed, ChangedTags};
+use crate::watches::Watches;
 use arrow::array::ArrayRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use taghouse_fold::{ColumnBuilder, ColumnReader, DerivedFold};
@@ -42,7 +43,9 @@ impl AppState {
     ) -> Result<()> {
         // What a process that was killed said of them nobody knows.
         let are_known = self.position >= self.shown_unknown;
-        self.derive_for(changed, fresh, are_known).await
+        let watches = self.plan.watches.clone();
+        self.derive_for(changed, fresh, are_known, &watches).await?;
+        self.derive_watched(changed, fresh, are_known, &watches).await
     }
 
     /// The values that all derived tags and live crowds have for these users.
@@ -51,7 +54,7 @@ impl AppState {
     /// As [`AppState::derive`].
     pub(crate) async fn derive_all(&mut self, users: &[Ordinal]) -> Result<ChangedTags> {
         let mut derived = ChangedTags::new();
-        self.derive_for(&mut derived, users, false).await?;
+        self.derive_for(&mut derived, users, false, &Watches::default()).await?;
         Ok(derived)
     }
 
@@ -60,9 +63,10 @@ impl AppState {
         changed: &mut ChangedTags,
         fresh: &[Ordinal],
         are_outside: bool,
+        watches: &Watches,
     ) -> Result<()> {
         let moved = std::mem::take(&mut self.moved);
-        let needed = self.needed(changed, &moved, !fresh.is_empty());
+        let needed = self.needed(changed, &moved, !fresh.is_empty(), watches);
         if needed.derived.is_empty() {
             return Ok(());
         }
@@ -159,12 +163,20 @@ impl AppState {
         compute(derived, fold, value_type, &types, inputs, users)
     }
 
-    /// All derived tags that depend on what changed, and the tags with states that those need.
-    fn needed(&self, changed: &ChangedTags, moved: &BTreeMap<usize, Bitmap>, all: bool) -> Needed {
+    /// All derived tags that depend on what changed, but those of the watches, and the tags with
+    /// states that those need.
+    fn needed(
+        &self,
+        changed: &ChangedTags,
+        moved: &BTreeMap<usize, Bitmap>,
+        all: bool,
+        watches: &Watches,
+    ) -> Needed {
         let mut touched: BTreeSet<usize> = changed.keys().copied().collect();
         let mut derived = Vec::new();
         for (number, tag) in self.plan.tags.iter().enumerate() {
             if let LiveKind::Derived(kind) = &tag.kind
+                && !watches.has(number)
                 && (all
                     || moved.contains_key(&number)
                     || kind.inputs.iter().any(|(_, input)| touched.contains(input)))

@@ -23,6 +23,7 @@ mod ahead;
 mod bounds;
 mod checkpoint;
 mod derive;
+mod derive_watched;
 mod emission;
 mod error;
 mod follow;
@@ -48,6 +49,8 @@ mod stream;
 mod telling;
 mod timers;
 mod verdict;
+mod watched_row;
+mod watches;
 
 pub use bounds::{TagBound, state_bounds};
 pub use error::{Error, Result};

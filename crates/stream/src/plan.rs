@@ -1,6 +1,7 @@
 //! The live tags of an app, compiled.
 
 use crate::Result;
+use crate::watches::Watches;
 use std::collections::HashSet;
 use std::sync::Arc;
 use taghouse_fold::{AttributeFold, Calendar, DerivedFold, FoldPlan};
@@ -15,6 +16,8 @@ pub(crate) struct StreamPlan {
     /// Those with states first: those over events in the order of `fold`, then attributes; then
     /// derived ones, each after its inputs; then live crowds.
     pub(crate) tags: Vec<LiveTag>,
+    /// The live crowds that are computed only for users whom a change may concern.
+    pub(crate) watches: Arc<Watches>,
     /// Of all live tags of the definitions, be it that the plan has a part of them.
     pub(crate) fingerprint: String,
 }
@@ -135,6 +138,8 @@ impl StreamPlan {
             }
         }
         // 4. Live crowds, which may come and go while the states stay.
+        let with_states = tags.iter().take_while(|tag| tag.has_states()).count();
+        let mut watches = Watches::default();
         for crowd in definitions.crowds.values().filter(|crowd| crowd.is_live) {
             let rule = TagKind::Expression(Expression::Condition(crowd.checked.clone()));
             let Some(fold) = derived(definitions, ValueType::Bool, &rule) else { continue };
@@ -146,13 +151,20 @@ impl StreamPlan {
             let text = format!("crowd {} {rule:?} {:?}", crowd.name, zone(definitions));
             let hash = with_inputs(xxh3_64(text.as_bytes()), &inputs, &tags);
             let moving = rule.moves().then(|| Box::new(rule));
+            if moving.is_none() && inputs.iter().all(|(_, at)| *at < with_states) {
+                let types: Vec<ValueType> =
+                    inputs.iter().map(|(_, at)| tags[*at].value_type).collect();
+                watches.add(tags.len(), &crowd.checked, &inputs, &types);
+            }
             let kind = LiveKind::Derived(Derived { fold, moving, inputs });
             let (name, value_type) = (crowd.name.clone(), ValueType::Bool);
             tags.push(LiveTag { name, hash, value_type, kind, is_crowd: true });
         }
+        watches.finish();
+        let watches = Arc::new(watches);
         let fingerprint = fingerprint(definitions, &live);
         let definitions = definitions.clone();
-        Ok(Some(Self { definitions, fold, tags, fingerprint }))
+        Ok(Some(Self { definitions, fold, tags, watches, fingerprint }))
     }
 
     /// The hashes of tags and live crowds, by number.
@@ -177,8 +189,7 @@ impl StreamPlan {
 
     /// How many tags have states: the first ones.
     pub(crate) fn with_states(&self) -> usize {
-        let has_state = |tag: &LiveTag| !matches!(tag.kind, LiveKind::Derived(_));
-        self.tags.iter().take_while(|tag| has_state(tag)).count()
+        self.tags.iter().take_while(|tag| tag.has_states()).count()
     }
 
     /// The definitions of the tags.
@@ -189,6 +200,10 @@ impl StreamPlan {
 }
 
 impl LiveTag {
+    fn has_states(&self) -> bool {
+        !matches!(self.kind, LiveKind::Derived(_))
+    }
+
     /// Whether it stands for a condition of live crowds on what users did.
     pub(crate) fn is_anonymous(&self) -> bool {
         !self.is_crowd && self.name.as_str().starts_with(ANONYMOUS_TAG)

@@ -56,6 +56,8 @@ const TAGS: [&str; 35] = [
     "fresh",
 ];
 
+const CROWDS: [&str; 7] = ["hot_now", "recent", "soon", "away", "picky", "spread", "started"];
+
 fn text(zone: &str, merge: bool) -> String {
     format!(
         r#"
@@ -226,6 +228,14 @@ cohort:
 {{kind: crowd, name: recent, live: true, expression: seen_90m >= 1 || large_buys_1h >= 1 || age < 30}}
 ---
 {{kind: crowd, name: soon, live: true, expression: 'renews within next 5d || did("buy", count >= 3, within 5d)'}}
+---
+{{kind: crowd, name: away, live: true, expression: '!(seen_90m >= 1)'}}
+---
+{{kind: crowd, name: picky, live: true, expression: 'usual_sku in ("a", "b") && !(set_3d has any ("c")) || spent_30d between 2 and 9.5'}}
+---
+{{kind: crowd, name: spread, live: true, expression: 'spent_ever > spent_30d || vip is set && skus_7d not in (1, 3)'}}
+---
+{{kind: crowd, name: started, live: true, expression: 'first_sku like "a%" && lifecycle != "lost" && bounce_rate_1d < 0.5'}}
 "#
     )
 }
@@ -357,7 +367,7 @@ async fn compare(world: &World, seed: u64, step: usize) {
     let shown = world.shown(&tags).await;
     let told = Told::read(world).await;
     told.compare_values(&shown, &tags, &format!("seed {seed}, step {step}"));
-    for crowd in ["hot_now", "recent", "soon"].into_iter().chain(has_more.then_some("keen")) {
+    for crowd in CROWDS.into_iter().chain(has_more.then_some("keen")) {
         let members = world.members(crowd).await;
         told.compare_members(crowd, &members, &format!("seed {seed}, step {step}"));
     }
