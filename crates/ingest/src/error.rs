@@ -76,10 +76,10 @@ pub enum Error {
         folder.display()
     )]
     Ids {
-        /// Folder of the store.
+        /// The file or folder of the store.
         folder: PathBuf,
-        /// What is wrong, as a phrase.
-        source: Box<fjall::Error>,
+        /// What is wrong.
+        source: std::io::Error,
     },
     /// The memory of message ids holds bytes that it never wrote.
     #[error(
@@ -129,14 +129,7 @@ impl Error {
             Self::LogBehind { .. } | Self::Record { .. } | Self::IdsDamaged { .. } => {
                 ErrorKind::Corrupt
             }
-            Self::Ids { source, .. } => match source.as_ref() {
-                fjall::Error::Io(_)
-                | fjall::Error::Storage(fjall::LsmError::Io(_))
-                | fjall::Error::Poisoned
-                | fjall::Error::Locked => ErrorKind::Unavailable,
-                _ => ErrorKind::Corrupt,
-            },
-            Self::Cancelled => ErrorKind::Unavailable,
+            Self::Ids { .. } | Self::Cancelled => ErrorKind::Unavailable,
             Self::Lake(e) => e.kind(),
             Self::Identities(e) => e.kind(),
             Self::Catalog(e) => e.kind(),

@@ -8,18 +8,25 @@
 //! wall clock: however that is set, an id is kept for a day. Ids of an hour that is over go all at
 //! once.
 
+mod entry;
+mod failure;
+mod filter;
 mod kept;
+mod log;
+mod merge;
+mod run;
+mod said;
 mod store;
 #[cfg(test)]
 mod tests;
 
 use crate::{Error, Result};
+use failure::Failure;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::Store;
-use taghouse_disk::caught;
 use taghouse_model::{AppId, Clock};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -48,7 +55,7 @@ pub struct NotedId {
 /// The message ids of all apps, in one folder. It is opened when it is first needed, and again
 /// after a failure. Its calls block.
 ///
-/// Memory: about 10 bits an id for filters and a few megabytes; the ids are on disk.
+/// Memory: about 13 bits an id for filters and a few megabytes; the ids are on disk.
 pub struct MessageIds {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
@@ -137,15 +144,14 @@ impl MessageIds {
         self.opened.lock()
     }
 
-    fn with<T>(&self, work: impl FnOnce(&Store) -> fjall::Result<T>) -> Result<T> {
+    fn with<T>(&self, work: impl FnOnce(&Store) -> failure::Result<T>) -> Result<T> {
         let store = {
             let mut opened = self.lock();
             match &opened.store {
                 Some(store) => store.clone(),
                 None => {
-                    let store = Arc::new(
-                        self.guarded(|| Store::open(&self.folder, self.clock.steady_ms()))?,
-                    );
+                    let opening = Store::open(&self.folder, self.clock.steady_ms());
+                    let store = Arc::new(opening.map_err(|failure| self.named(failure))?);
                     opened.store = Some(store.clone());
                     // Kept time goes on from what was written last.
                     opened.behind.clear();
@@ -153,9 +159,10 @@ impl MessageIds {
                 }
             }
         };
-        self.guarded(|| work(&store)).inspect_err(|_| {
+        work(&store).map_err(|failure| self.named(failure)).inspect_err(|_| {
             // A store that failed once writes no more: the next call opens it again. Somebody else
             // may have done so already.
+            store.close();
             let mut opened = self.lock();
             if opened.store.as_ref().is_some_and(|of_others| Arc::ptr_eq(of_others, &store)) {
                 opened.store = None;
@@ -163,11 +170,14 @@ impl MessageIds {
         })
     }
 
-    /// The store panics on some bytes that it never wrote.
-    fn guarded<T>(&self, work: impl FnOnce() -> fjall::Result<T>) -> Result<T> {
-        let outcome = caught(work)
-            .map_err(|detail| Error::IdsDamaged { folder: self.folder.clone(), detail })?;
-        outcome
-            .map_err(|source| Error::Ids { folder: self.folder.clone(), source: Box::new(source) })
+    fn named(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::Disk { path, source } => Error::Ids { folder: path, source },
+            Failure::Damaged(detail) => Error::IdsDamaged { folder: self.folder.clone(), detail },
+            Failure::Closed => {
+                let source = std::io::Error::other(failure.to_string());
+                Error::Ids { folder: self.folder.clone(), source }
+            }
+        }
     }
 }
