@@ -40,6 +40,8 @@ pub(crate) struct Members {
     pub(crate) crowds: BTreeMap<Name, CrowdSet>,
     /// Whether the sets are what the feed was told. If not, it is told to read them again.
     pub(crate) known: bool,
+    /// A process was telling of others than these when it was killed: everybody is looked at.
+    pub(crate) untold: bool,
     /// The states have not caught up with the sets.
     pub(crate) pending: Option<Pending>,
     /// Whether they are others than those saved.
@@ -68,6 +70,7 @@ impl Default for Members {
             generation: 0,
             crowds: BTreeMap::new(),
             known: true,
+            untold: false,
             pending: None,
             changed: false,
             filled: None,
@@ -189,12 +192,13 @@ impl Stream {
         let is_last = |filled: &Arc<Definitions>| Arc::ptr_eq(filled, &definitions);
         if members.pending.is_none()
             && members.known
+            && !members.untold
             && members.filled.as_ref().is_some_and(is_last)
         {
             return Ok(());
         }
         let pending = members.pending.take();
-        let everybody = pending.as_ref().is_some_and(|pending| pending.all);
+        let everybody = members.untold || pending.as_ref().is_some_and(|pending| pending.all);
         if everybody || !members.fits(state) {
             let mut crowds = CrowdUsers::new();
             let tags = state.plan.without_crowds();
@@ -236,24 +240,40 @@ impl Stream {
     ) -> Result<()> {
         members.begin(state.generation);
         let is_known = members.known && members.generation == state.generation;
-        let mut former = std::mem::take(&mut members.crowds);
-        // Until all is told.
-        members.known = false;
+        let crowds = state.plan.without_crowds()..state.plan.tags.len();
+        for number in crowds.clone() {
+            let name = &state.plan.tags[number].name;
+            let set = members.crowds.entry(name.clone()).or_default();
+            let expression = expression(&state.plan.definitions, name);
+            set.version += u64::from(set.expression != expression);
+            set.expression = expression;
+        }
         members.changed = true;
         members.generation = state.generation;
         members.without = 0;
-        for number in state.plan.without_crowds()..state.plan.tags.len() {
+        if is_known {
+            // As they were told, with the rules of now. Who is killed while it tells of the
+            // difference finds in the feed how far it came.
+            members.untold = true;
+            self.parts.feeds.flush(users.app()).await?;
+            self.save_members(users.app(), members).await?;
+            members.changed = true;
+        }
+
+        // Until all is told.
+        members.known = false;
+        let mut former = std::mem::take(&mut members.crowds);
+        for number in crowds {
             let name = &state.plan.tags[number].name;
-            let before = former.remove(name).unwrap_or_default();
-            let expression = expression(&state.plan.definitions, name);
-            let version = before.version + u64::from(before.expression != expression);
+            let CrowdSet { expression, version, users: before } =
+                former.remove(name).unwrap_or_default();
             let set = CrowdSet {
                 expression,
                 version,
                 users: computed.remove(&number).unwrap_or_default(),
             };
             if is_known {
-                self.tell_difference(state, users, name, &before.users, &set).await?;
+                self.tell_difference(state, users, name, &before, &set).await?;
             } else {
                 let published = Change::CrowdPublished { crowd: name.clone(), version };
                 self.append(state, users, &[published]).await?;
@@ -268,6 +288,7 @@ impl Stream {
             }
         }
         members.known = true;
+        members.untold = false;
         members.filled = Some(state.plan.definitions.clone());
         Ok(())
     }

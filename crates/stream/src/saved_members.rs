@@ -23,6 +23,9 @@ struct Saved {
     /// The feed's last record that the sets are of.
     feed_id: u64,
     object: String,
+    /// Who is in the crowds now is still to be told.
+    #[serde(default)]
+    untold: bool,
     crowds: Vec<SavedCrowd>,
     /// Behind the sets: the deletions that were told of, as JSON, so many bytes.
     #[serde(default)]
@@ -127,7 +130,8 @@ impl Stream {
         if users.generation() != saved.generation && saved.generation > 0 {
             return Err(Error::Renumbered);
         }
-        let mut members = Members { generation: users.generation(), ..Members::default() };
+        let (generation, untold) = (users.generation(), saved.untold);
+        let mut members = Members { generation, untold, ..Members::default() };
         for crowd in &saved.crowds {
             if crowd.bytes > content.len() {
                 return Err(Error::damaged(saved.object.as_str()));
@@ -193,7 +197,8 @@ impl Stream {
         let before = self.parts.catalog.pointer(KIND, app, NAME).await?;
         let feed_id = self.parts.feeds.extent(app).await?.end;
         let now_ms = self.parts.clock.now_ms();
-        let object = format!("crowd_members/{app}/{feed_id:020}-{now_ms}");
+        let stage = if members.untold { "untold" } else { "told" };
+        let object = format!("crowd_members/{app}/{feed_id:020}-{now_ms}-{stage}");
         let (mut content, mut crowds) = (Vec::new(), Vec::new());
         for (name, CrowdSet { expression, version, users }) in &members.crowds {
             let set = users.to_bytes().map_err(|e| Error::damaged(e.to_string()))?;
@@ -209,8 +214,9 @@ impl Stream {
             |e: object_store::Error| Error::Store { object: object.clone(), detail: e.to_string() };
         let path = ObjectPath::from(object.as_str());
         self.parts.objects.put(&path, PutPayload::from(content)).await.map_err(failed)?;
-        let generation = members.generation;
-        let saved = Saved { generation, feed_id, object: object.clone(), crowds, deleted_bytes };
+        let (generation, untold) = (members.generation, members.untold);
+        let saved =
+            Saved { generation, feed_id, object: object.clone(), untold, crowds, deleted_bytes };
         let value = serde_json::to_value(&saved).map_err(|e| Error::Task(e.to_string()))?;
         let expected = before.as_ref().map(|pointer| pointer.revision);
         let (kind, name) = (KIND.to_owned(), NAME.to_owned());
