@@ -8,7 +8,7 @@ use taghouse_fold::{
     AttributeFold, AttributeRow, Calendar, ColumnBuilder, EventBatch, FoldPlan, TileFold,
 };
 use taghouse_model::{Value, ValueType};
-use taghouse_rules::{Aggregate, AggregateFunction as F, Window, parse_scalar};
+use taghouse_rules::{Aggregate, AggregateFunction as F, EventTag, Window, parse_scalar};
 
 const DAY_MS: i64 = 86_400_000;
 const NOW_MS: i64 = 20_000 * DAY_MS;
@@ -42,10 +42,12 @@ static PLAN: LazyLock<Arc<FoldPlan>> = LazyLock::new(|| {
     };
     let aggregate = |(function, value, ty): (F, Option<&str>, ValueType)| {
         let (events, value) = (Vec::new(), value.map(scalar));
-        (Aggregate { function, events, value, filter: None, window: Window::Days(30) }, ty)
+        let window = Window::Days(30);
+        (Aggregate { function, events, value, filter: None, window, exact_up_to: None }, ty)
     };
     let tags: Vec<(Aggregate, ValueType)> = tags.into_iter().map(aggregate).collect();
-    let tags: Vec<(&Aggregate, ValueType)> = tags.iter().map(|(a, ty)| (a, *ty)).collect();
+    let tags: Vec<(EventTag<'_>, ValueType)> =
+        tags.iter().map(|(aggregate, ty)| (EventTag::Aggregate(aggregate), *ty)).collect();
     let calendar = Calendar::new(&TimeZone::UTC);
     Arc::new(FoldPlan::new(&tags, &types, &calendar).expect("functions that go with the values"))
 });
@@ -63,7 +65,7 @@ pub fn read(data: &[u8]) {
     let tag = PLAN.tag(tag);
     for state in [state, more] {
         let _ = (tag.outcome(state, NOW_MS), tag.next_change(state, NOW_MS));
-        let _ = tag.changes(state, NOW_MS, |_| ());
+        let _ = tag.look(state, NOW_MS);
         let _ = tag.trim(&mut state.to_vec(), NOW_MS);
     }
     if let Ok(merged) = tag.merge(state, more) {
