@@ -1,309 +1,309 @@
-use crate::mark::Mark;
-use crate::store::{Opened, Store, StoreFiles};
-use crate::{Error, Result, key};
-use fjall::{Keyspace, PersistMode, UserValue};
-use std::collections::{HashMap, VecDeque};
+use crate::carry::Carrying;
+use crate::contents::Contents;
+use crate::error::unavailable;
+use crate::group::{Group, GroupBytes};
+use crate::opening::Opened;
+use crate::options::Options;
+use crate::plan::{CommitPlan, Request};
+use crate::runs::Run;
+use crate::segment::{self, HEAD, Segment};
+use crate::{Error, Result};
+use parking_lot::RwLock;
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use taghouse_disk::Standing;
+use taghouse_journal::AppendFile;
 use taghouse_model::AppId;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-
-/// One write of one caller.
-pub(crate) struct Request {
-    pub(crate) app: AppId,
-    pub(crate) work: Work,
-    /// Gets the app's end once the work is on disk.
-    pub(crate) reply: oneshot::Sender<Result<u64>>,
-    /// The caller's share of the bytes that may wait; given back when the request is done.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
-}
-
-/// What is to be written.
-pub(crate) enum Work {
-    /// Records at the next positions.
-    Append(Vec<Vec<u8>>),
-    /// Everything up to this position goes.
-    Trim(u64),
-}
+use tokio::sync::mpsc;
 
 /// How many requests share one sync at most; the bytes that wait are limited already.
 const GROUP: usize = 4096;
-/// How many dead records are removed at least between two groups.
-const SLICE_RECORDS: u64 = 2_000;
+/// How often what failed without a caller is tried again.
+const AGAIN_EVERY: Duration = Duration::from_millis(200);
+/// What one group keeps of its memory for the next.
+const KEPT_BYTES: usize = 4 << 20;
+/// A segment is so many times as large as the marks that it begins with, at least.
+const MARKS_TIMES: u64 = 4;
 
-/// How often a store that cannot be opened is tried again.
-const REOPEN_EVERY: Duration = Duration::from_millis(200);
-
-/// Trimmed records of an app that are still stored.
-pub(crate) struct Dead {
-    app: AppId,
-    first: u64,
-    last: u64,
+/// What failed of a group.
+enum Failure {
+    Write(std::io::Error),
+    Sync(std::io::Error),
 }
 
-/// The only writer of the store: it alone gives positions, so they are dense without a lock.
+/// What is done beside the requests.
+enum Chore {
+    /// The oldest segment goes.
+    Remove,
+    /// What lives in it is carried behind.
+    Carry,
+}
+
+/// The only writer of the folder: it alone gives positions, so they are dense without a lock.
 pub(crate) struct Committer {
-    pub(crate) store: Arc<Store>,
-    pub(crate) place: StoreFiles,
-    /// How many groups were acknowledged, beside the store.
-    pub(crate) mark: taghouse_disk::Mark,
-    /// The same. The store may have one more, whose sync failed.
-    pub(crate) acknowledged: u64,
-    /// The number of the store's last group.
-    pub(crate) groups: u64,
-    pub(crate) marks: HashMap<AppId, Mark>,
-    pub(crate) syncs: Arc<AtomicU64>,
-    /// Trimmed records, to be deleted: the marks that cover them are on disk.
-    pub(crate) dead: VecDeque<Dead>,
-    pub(crate) slices: Arc<AtomicU64>,
-}
-
-/// A group's writes, and what to do when they are on disk.
-#[derive(Default)]
-struct CommitPlan {
-    records: Vec<(Vec<u8>, UserValue)>,
-    /// Marks move only when the batch is on disk.
-    moved: HashMap<AppId, Mark>,
-    waiting: Vec<(oneshot::Sender<Result<u64>>, u64, Option<OwnedSemaphorePermit>)>,
-    dead: Vec<Dead>,
+    pub(crate) contents: Arc<RwLock<Contents>>,
+    pub(crate) options: Options,
+    /// The folder as it was opened: what is written to deleted files is lost.
+    folder: Standing,
+    /// How many groups were acknowledged, beside the folder.
+    mark: taghouse_disk::Mark,
+    /// The number of the last group, which is on disk and acknowledged.
+    groups: u64,
+    /// In order. The last one is written to.
+    pub(crate) segments: VecDeque<Arc<Segment>>,
+    /// The last segment; nothing where another one is to be begun.
+    file: Option<AppendFile>,
+    /// A write or sync failed, and what it left behind the last group is still there.
+    is_broken: bool,
+    /// The bytes of the marks that the last segment begins with.
+    marks_bytes: u64,
+    /// The last segment, when an old one could not be removed.
+    unremoved: Option<u64>,
+    pub(crate) carrying: Carrying,
+    buffer: Vec<u8>,
+    syncs: Arc<AtomicU64>,
+    _lock: File,
 }
 
 impl Committer {
-    /// Serves until every sender is gone. While one group syncs, the next one gathers: that is the
-    /// whole group commit. What was trimmed is removed slice by slice, one after each group, so
-    /// that nobody waits for a long trim.
-    pub(crate) fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
-        let mut group = Vec::new();
-        loop {
-            if self.store.is_open() {
-                if self.dead.is_empty() {
-                    requests.blocking_recv_many(&mut group, GROUP);
-                } else {
-                    while group.len() < GROUP
-                        && let Ok(request) = requests.try_recv()
-                    {
-                        group.push(request);
-                    }
-                }
-                if group.is_empty() && (self.dead.is_empty() || requests.is_closed()) {
-                    return;
-                }
-                let appended = self.commit(std::mem::take(&mut group));
-                // Twice what came in, so that what is dead cannot grow for ever.
-                self.bury(SLICE_RECORDS.max(2 * appended));
-                continue;
-            }
-            // Nobody has to ask for it to come back. Meanwhile each caller is told why it is
-            // closed.
-            match requests.try_recv() {
-                Ok(Request { reply, .. }) => drop(reply.send(self.store.with(|_| Ok(0)))),
-                Err(mpsc::error::TryRecvError::Disconnected) => return,
-                Err(mpsc::error::TryRecvError::Empty) => {
-                    std::thread::sleep(REOPEN_EVERY);
-                    self.reopen();
-                }
-            }
-        }
-    }
-
-    /// Writes a group in one batch with one sync, and answers each caller. Gives the number of
-    /// records appended.
-    fn commit(&mut self, group: Vec<Request>) -> u64 {
-        let mut plan = self.plan(group);
-        if plan.waiting.is_empty() {
-            return 0;
-        }
-        let number = self.groups + 1;
-        let mut outcome = self.write(&plan, number);
-        if let Err(error) = &outcome {
-            tracing::error!(%error, folder = %self.store.path().display(), "the event log cannot write; it is opened again");
-            // Nothing of it may be there, after an earlier failure that nobody was told: then it is
-            // written now. If it is there, its sync failed, and it is not acknowledged.
-            if self.reopen() && self.groups < number {
-                outcome = self.write(&plan, number);
-            }
-        }
-        match outcome.and_then(|()| self.place.check()) {
-            Ok(()) => {
-                (self.groups, self.acknowledged) = (number, number);
-                self.mark.set(number);
-                self.marks.extend(std::mem::take(&mut plan.moved));
-                plan.waiting.into_iter().for_each(|(reply, end, _)| drop(reply.send(Ok(end))));
-                self.dead.extend(plan.dead);
-                plan.records.len() as u64
-            }
-            Err(error) => {
-                self.marks.clear();
-                plan.waiting
-                    .into_iter()
-                    .for_each(|(reply, _, _)| drop(reply.send(Err(error.again()))));
-                0
-            }
-        }
-    }
-
-    /// Gives each request its positions; those that cannot have any are answered.
-    fn plan(&mut self, group: Vec<Request>) -> CommitPlan {
-        let mut plan = CommitPlan::default();
-        for Request { app, work, reply, permit } in group {
-            let mut mark = match plan.moved.get(&app).copied().map_or_else(|| self.mark(&app), Ok) {
-                Ok(mark) => mark,
-                Err(error) => {
-                    let _ = reply.send(Err(error));
-                    continue;
-                }
-            };
-            match work {
-                Work::Append(records) => {
-                    for record in records {
-                        mark.end += 1;
-                        plan.records.push((key::record(&app, mark.end), record.into()));
-                    }
-                }
-                Work::Trim(through) if through > mark.end => {
-                    let _ = reply.send(Err(Error::PastEnd { app, through, end: mark.end }));
-                    continue;
-                }
-                Work::Trim(through) => {
-                    if through > mark.trimmed {
-                        plan.dead.push(Dead {
-                            app: app.clone(),
-                            first: mark.trimmed + 1,
-                            last: through,
-                        });
-                        mark.trimmed = through;
-                    }
-                }
-            }
-            plan.moved.insert(app, mark);
-            plan.waiting.push((reply, mark.end, permit));
-        }
-        plan
-    }
-
-    fn write(&self, plan: &CommitPlan, number: u64) -> Result<()> {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.store.with(|Opened { database, keyspace }| {
-            let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
-            plan.records
-                .iter()
-                .for_each(|(key, record)| batch.insert(keyspace, key.as_slice(), record.clone()));
-            plan.moved
-                .iter()
-                .for_each(|(app, mark)| batch.insert(keyspace, key::mark(app), mark.to_bytes()));
-            batch.insert(keyspace, key::GROUPS, number.to_be_bytes());
-            Ok(batch.commit()?)
+    pub(crate) fn new(
+        folder: &Path,
+        opened: Opened,
+        options: Options,
+        syncs: Arc<AtomicU64>,
+        slices: Arc<AtomicU64>,
+    ) -> Result<Self> {
+        let Opened { contents, segments, file, mark, groups, lock } = opened;
+        Ok(Self {
+            contents: Arc::new(RwLock::new(contents)),
+            options,
+            folder: Standing::of(folder.to_owned()).map_err(unavailable(folder))?,
+            mark,
+            groups,
+            segments,
+            file: Some(file),
+            is_broken: false,
+            marks_bytes: 0,
+            unremoved: None,
+            carrying: Carrying::new(slices),
+            buffer: Vec::new(),
+            syncs,
+            _lock: lock,
         })
     }
 
-    /// Opens the store again; whether it is open now.
-    fn reopen(&mut self) -> bool {
-        self.marks.clear();
-        match self.store.reopen(self.acknowledged, self.mark.path()) {
-            Ok(groups) => {
-                self.groups = groups;
-                self.dead =
-                    self.store.with(|opened| left_behind(&opened.keyspace)).unwrap_or_default();
-                tracing::info!(folder = %self.store.path().display(), "the event log is open again");
-                true
+    /// Serves until every sender is gone. While one group syncs, the next one gathers: that is the
+    /// whole group commit. Old segments are removed, and what lives in them is carried behind, step
+    /// by step, one after each group, so that nobody waits for long.
+    pub(crate) fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut group = Vec::new();
+        loop {
+            let chore = self.chore();
+            if chore.is_none() {
+                if requests.blocking_recv_many(&mut group, GROUP) == 0 {
+                    return;
+                }
+            } else {
+                while group.len() < GROUP
+                    && let Ok(request) = requests.try_recv()
+                {
+                    group.push(request);
+                }
+                // What is dead is not left for the next opening to read.
+                let leaves = group.is_empty() && requests.is_closed();
+                if leaves && !matches!(chore, Some(Chore::Remove)) {
+                    return;
+                }
             }
-            Err(error) => {
-                tracing::debug!(%error, "the event log cannot be opened yet");
-                false
+            let is_idle = group.is_empty();
+            let came_in = self.commit(std::mem::take(&mut group));
+            match chore {
+                Some(Chore::Remove) => self.remove_oldest(),
+                Some(Chore::Carry) => {
+                    let carried = self.carry(came_in);
+                    if carried.is_err() && is_idle {
+                        std::thread::sleep(AGAIN_EVERY);
+                    }
+                }
+                None => {}
             }
         }
     }
 
-    fn mark(&mut self, app: &AppId) -> Result<Mark> {
-        if let Some(mark) = self.marks.get(app) {
-            return Ok(*mark);
+    fn chore(&self) -> Option<Chore> {
+        if !self.can_remove() {
+            None
+        } else if self.segments.len() > 1 && self.segments.front().is_some_and(|old| old.is_dead())
+        {
+            Some(Chore::Remove)
+        } else {
+            self.is_worth_carrying().then_some(Chore::Carry)
         }
-        let mark = self
-            .store
-            .with(|opened| Mark::from_bytes(opened.keyspace.get(key::mark(app))?.as_deref()))?;
-        self.marks.insert(app.clone(), mark);
-        Ok(mark)
     }
 
-    /// Removes up to `records` of the records that are dead. Readers do not see them any more, so
-    /// neither sync nor success matters: what a crash leaves is unreachable, and `left_behind`
-    /// finds it at the next opening.
-    fn bury(&mut self, records: u64) {
-        let Some(Dead { app, first, last }) = self.dead.pop_front() else { return };
-        let stop = last.min(first.saturating_add(records - 1));
-        let removed = self.store.with(|Opened { database, keyspace }| {
-            // To the system, not to the disk: an end of the process does not undo it.
-            let mut batch = database.batch().durability(Some(PersistMode::Buffer));
-            (first..=stop).for_each(|position| batch.remove(keyspace, key::record(&app, position)));
-            Ok(batch.commit()?)
+    /// Writes a group with one sync, and answers each caller. Gives the bytes written.
+    fn commit(&mut self, requests: Vec<Request>) -> u64 {
+        let plan = CommitPlan::of(requests, &self.contents);
+        let outcome = if plan.is_empty() {
+            Ok(0)
+        } else {
+            self.write(|group| plan.put_into(group), Contents::append, &plan.trims)
+        };
+        let written = *outcome.as_ref().unwrap_or(&0);
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the event log cannot write");
+        }
+        plan.answer(&outcome.map(drop));
+        written
+    }
+
+    /// Writes what `fill` puts into a group. On return it is on disk and in the contents, where
+    /// `place` notes each run, or nothing of it is.
+    pub(crate) fn write<'a>(
+        &mut self,
+        fill: impl FnOnce(&mut Group),
+        place: fn(&mut Contents, &AppId, Run) -> bool,
+        trims: impl IntoIterator<Item = (&'a AppId, &'a u64)>,
+    ) -> Result<u64> {
+        self.folder.check().map_err(gone(self.folder.path()))?;
+        if let Some(file) = &self.file {
+            file.check().map_err(gone(file.path()))?;
+        }
+        self.cut_back()?;
+        if self.is_full() {
+            self.file = None;
+        }
+        if self.file.is_none() {
+            self.begin_segment()?;
+        }
+        let mut group =
+            Group::new(self.groups + 1, self.options.frame_bytes, std::mem::take(&mut self.buffer));
+        let nothing = || Error::Internal("no segment is open".to_owned());
+        let (file, segment) = self.file.as_mut().zip(self.segments.back()).ok_or_else(nothing)?;
+        let begin = file.durable();
+        if begin == HEAD as u64 {
+            self.contents.read().marks().for_each(|(app, mark)| group.mark(app, mark));
+            self.marks_bytes = group.len() as u64;
+        }
+        fill(&mut group);
+        let GroupBytes { bytes, placed } = group.finish();
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        let written = match file.write(&bytes) {
+            Ok(()) => file.sync().map_err(Failure::Sync),
+            Err(error) => Err(Failure::Write(error)),
+        };
+        self.buffer = bytes;
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BYTES);
+        if let Err(failure) = written {
+            return Err(self.failed(failure));
+        }
+
+        self.groups += 1;
+        self.mark.set(self.groups);
+        let bytes = file.durable();
+        segment.bytes.store(bytes, Ordering::Relaxed);
+        let (mut contents, mut is_sound) = (self.contents.write(), true);
+        contents.groups = self.groups;
+        for placed in &placed {
+            is_sound &= place(&mut contents, &placed.app, Run::of(placed, segment, begin));
+        }
+        for (app, through) in trims {
+            is_sound &= contents.trim(app, *through);
+        }
+        if is_sound {
+            Ok(bytes - begin)
+        } else {
+            Err(Error::Internal(
+                "a group was written at positions that are not the next".to_owned(),
+            ))
+        }
+    }
+
+    /// Nothing of the group counts, and what was written of it is cut off. After a sync that failed
+    /// nobody knows what the disk has of the last pages: another segment is begun.
+    fn failed(&mut self, failure: Failure) -> Error {
+        let Some(file) = &mut self.file else {
+            return Error::Internal("no segment is open".to_owned());
+        };
+        self.is_broken = file.cut_back().is_err();
+        // Nothing else may be begun in place of a file that is gone.
+        if let Err(error) = file.check() {
+            return gone(file.path())(error);
+        }
+        match failure {
+            Failure::Write(error) => unavailable(file.path())(error),
+            Failure::Sync(error) => {
+                let error = unavailable(file.path())(error);
+                if !self.is_broken {
+                    self.file = None;
+                }
+                error
+            }
+        }
+    }
+
+    /// Cuts off what a failure left, if that could not be done at once.
+    fn cut_back(&mut self) -> Result<()> {
+        let Some(file) = self.file.as_mut().filter(|_| self.is_broken) else { return Ok(()) };
+        file.cut_back().map_err(unavailable(file.path()))?;
+        (self.is_broken, self.file) = (false, None);
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        let limit = self.options.segment_bytes.max(MARKS_TIMES * self.marks_bytes);
+        self.file.as_ref().is_some_and(|file| file.durable() >= limit.max(HEAD as u64 + 1))
+    }
+
+    /// Begins another segment; from now on no other is written to, for this one may be there even
+    /// if it fails.
+    fn begin_segment(&mut self) -> Result<()> {
+        let (folder, first_group) = (self.folder.path(), self.groups + 1);
+        let file = segment::create(folder, first_group).map_err(unavailable(folder))?;
+        let segment = Segment::open(file.path().to_owned(), first_group, file.durable())?;
+        // One that got no group has the same name.
+        self.segments.pop_back_if(|last| last.first_group == first_group);
+        self.segments.push_back(Arc::new(segment));
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Whether the last segment says what the earlier ones said of marks, and no removal failed
+    /// since it was begun.
+    fn can_remove(&self) -> bool {
+        self.segments.back().is_some_and(|last| {
+            self.groups >= last.first_group && self.unremoved != Some(last.first_group)
+        })
+    }
+
+    /// Removes the oldest segment, in which nothing lives. One at a time, each before the next, so
+    /// that what a loss of power leaves is without gaps.
+    fn remove_oldest(&mut self) {
+        let Some(oldest) = self.segments.front() else { return };
+        // In another folder of that name the file is not ours.
+        let removed = self.folder.check().and_then(|()| match fs::remove_file(&oldest.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => taghouse_disk::sync_folder(self.folder.path()),
         });
         if let Err(error) = removed {
-            tracing::warn!(%error, %app, "trimmed records could not be removed: the next opening tries again");
-        } else if stop < last {
-            self.dead.push_front(Dead { app, first: stop + 1, last });
+            tracing::warn!(file = %oldest.path.display(), %error, "a segment of the event log that is not needed could not be removed; it is tried again with the next segment");
+            self.unremoved = self.segments.back().map(|last| last.first_group);
+            return;
         }
-        self.slices.fetch_add(1, Ordering::Relaxed);
+        self.segments.pop_front();
     }
 }
 
-/// What a crash left behind the marks: one look an app, whatever is left.
-pub(crate) fn left_behind(keyspace: &Keyspace) -> Result<VecDeque<Dead>> {
-    let mut dead = VecDeque::new();
-    for guard in keyspace.prefix(key::MARKS) {
-        let (key, value) = guard.into_inner()?;
-        let app = key::app_of_mark(&key)
-            .ok_or_else(|| Error::Corrupt("a mark's key names no app".to_owned()))?;
-        let trimmed = Mark::from_bytes(Some(&value))?.trimmed;
-        if trimmed == 0 {
-            continue;
-        }
-        let left = keyspace
-            .range(key::records(&app, 1..=trimmed))
-            .next()
-            .map(fjall::Guard::key)
-            .transpose()?;
-        if let Some(first) = left.as_deref().and_then(key::position) {
-            dead.push_back(Dead { app, first, last: trimmed });
-        }
-    }
-    Ok(dead)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::OpenedStore;
-
-    #[test]
-    fn a_group_that_was_never_acknowledged_may_be_gone_when_the_store_is_opened_again() {
-        let above = tempfile::tempdir().unwrap();
-        let OpenedStore { store, mark, groups } = Store::open(&above.path().join("log")).unwrap();
-        let place = StoreFiles::of(store.path()).unwrap();
-        let mut committer = Committer {
-            store: Arc::new(store),
-            place,
-            mark,
-            acknowledged: groups,
-            groups,
-            marks: HashMap::new(),
-            syncs: Arc::default(),
-            dead: VecDeque::new(),
-            slices: Arc::default(),
-        };
-        let (reply, mut answer) = oneshot::channel();
-        let app = AppId::new("shop").unwrap();
-        committer.commit(vec![Request {
-            app,
-            work: Work::Append(vec![b"x".to_vec()]),
-            reply,
-            permit: None,
-        }]);
-        assert_eq!(answer.try_recv().unwrap().unwrap(), 1);
-        // As after a sync that failed, of a group that the system's memory still had.
-        committer.groups += 1;
-        assert!(committer.reopen() && committer.groups == 1);
-        committer.acknowledged += 1;
-        assert!(!committer.reopen(), "what was acknowledged must be there");
+/// What a path becomes that does not lead to what was opened.
+fn gone(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |error| match error.kind() {
+        ErrorKind::NotFound => Error::Gone(error.to_string()),
+        _ => unavailable(path)(error),
     }
 }

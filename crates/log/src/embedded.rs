@@ -1,21 +1,22 @@
-use crate::committer::{Committer, Request, Work, left_behind};
+use crate::committer::Committer;
+use crate::contents::Contents;
 use crate::frozen::Frozen;
-use crate::mark::Mark;
-use crate::store::{Opened, OpenedStore, Store, StoreFiles};
+use crate::options::Options;
+use crate::plan::{Request, Work};
+use crate::read::read_records;
 use crate::{
-    Error, EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_READ_BYTES,
-    MAX_RECORD_BYTES, Result, key,
+    Error, EventLog, FrozenLog, MAX_APPEND_BYTES, MAX_APPEND_RECORDS, MAX_RECORD_BYTES, Result,
+    opening,
 };
 use async_trait::async_trait;
-use fjall::{Database, Keyspace, Readable};
-use std::collections::HashMap;
+use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use taghouse_disk::blocking;
 use taghouse_model::AppId;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Bytes that may wait for the disk over all callers; the rest waits in the callers.
 const WAITING_BYTES: usize = 2 * MAX_APPEND_BYTES;
@@ -23,12 +24,12 @@ const WAITING_BYTES: usize = 2 * MAX_APPEND_BYTES;
 const RECORD_OVERHEAD: usize = 32;
 const WAITING_REQUESTS: usize = 16 * 1024;
 
-/// The log in this process, in one folder of fjall's form; one process at a time. Beside the folder
+/// The log in this process, in one folder of segment files; one process at a time. Beside the folder
 /// a file with the ending `mark` notes how much was acknowledged: a log that has lost some of it is
 /// refused.
 ///
-/// After a failed write it is opened again until that works, so it recovers once the disk does.
-/// Dropping it waits for the writes handed in.
+/// After a failed write it goes on with the next one, so it recovers once the disk does. Dropping it
+/// waits for the writes handed in.
 ///
 /// ```
 /// use taghouse_log::{EmbeddedLog, EventLog};
@@ -49,7 +50,8 @@ const WAITING_REQUESTS: usize = 16 * 1024;
 /// # }
 /// ```
 pub struct EmbeddedLog {
-    store: Arc<Store>,
+    contents: Arc<RwLock<Contents>>,
+    options: Options,
     requests: Option<mpsc::Sender<Request>>,
     waiting: Arc<Semaphore>,
     syncs: Arc<AtomicU64>,
@@ -62,30 +64,29 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// `Locked` where another process has it, `Corrupt` or `Lost` where it does not hold what was
-    /// written, `Unavailable` where the disk fails.
+    /// written, `OldForm` where an older version wrote it, `Unavailable` where the disk fails.
     pub fn open(path: &Path) -> Result<Self> {
-        let OpenedStore { store, mark, groups } = Store::open(path)?;
-        let (store, place) = (Arc::new(store), StoreFiles::of(path)?);
-        let dead = store.with(|opened| left_behind(&opened.keyspace))?;
+        Self::open_with(path, Options::default())
+    }
+
+    /// For tests: with other limits.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[doc(hidden)]
+    pub fn open_with(path: &Path, options: Options) -> Result<Self> {
         let (syncs, slices) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let committer = Committer {
-            store: store.clone(),
-            place,
-            mark,
-            acknowledged: groups,
-            groups,
-            marks: HashMap::new(),
-            syncs: syncs.clone(),
-            dead,
-            slices: slices.clone(),
-        };
+        let opened = opening::open(path)?;
+        let committer = Committer::new(path, opened, options, syncs.clone(), slices.clone())?;
+        let contents = committer.contents.clone();
         let (requests, received) = mpsc::channel(WAITING_REQUESTS);
         let thread = std::thread::Builder::new()
             .name("event-log".to_owned())
             .spawn(move || committer.serve(received));
         let thread = thread.map_err(|e| Error::Unavailable(format!("no thread: {e}")))?;
         Ok(Self {
-            store,
+            contents,
+            options,
             requests: Some(requests),
             waiting: Arc::new(Semaphore::new(WAITING_BYTES)),
             syncs,
@@ -99,8 +100,8 @@ impl EmbeddedLog {
         self.syncs.load(Ordering::Relaxed)
     }
 
-    /// How many slices of trimmed records it has removed since it was opened: one at most between
-    /// two groups of appends.
+    /// How many slices of live records it has carried out of old segments since it was opened: one at
+    /// most between two groups of appends.
     pub fn slices(&self) -> u64 {
         self.slices.load(Ordering::Relaxed)
     }
@@ -109,7 +110,7 @@ impl EmbeddedLog {
         &self,
         app: &AppId,
         work: Work,
-        permit: Option<tokio::sync::OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
     ) -> Result<u64> {
         let gone = || Error::Unavailable("its writer has stopped".to_owned());
         let (reply, answer) = oneshot::channel();
@@ -119,15 +120,6 @@ impl EmbeddedLog {
             .await
             .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
-    }
-
-    /// Runs a read where it may block.
-    async fn reading<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Database, &Keyspace) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let store = self.store.clone();
-        blocking(move || store.with(|Opened { database, keyspace }| read(database, keyspace))).await
     }
 }
 
@@ -156,45 +148,6 @@ fn weigh(records: &[Vec<u8>]) -> Result<usize> {
     Ok(bytes + records.len() * RECORD_OVERHEAD)
 }
 
-/// Records behind `from`, out of one snapshot: a trim in between cannot look like a hole.
-fn read_records(
-    database: &Database,
-    keyspace: &Keyspace,
-    app: &AppId,
-    from: u64,
-    limit: usize,
-) -> Result<Vec<(u64, Vec<u8>)>> {
-    let snapshot = database.snapshot();
-    let mark = Mark::from_bytes(snapshot.get(keyspace, key::mark(app))?.as_deref())?;
-    let start = from.max(mark.trimmed);
-    let mut found = Vec::new();
-    if start >= mark.end || limit == 0 {
-        return Ok(found);
-    }
-    let mut bytes = 0;
-    let mut expected = start + 1;
-    for guard in snapshot.range(keyspace, key::records(app, expected..=mark.end)) {
-        let (key, value) = guard.into_inner()?;
-        if key::position(&key) != Some(expected) {
-            break;
-        }
-        bytes += value.len();
-        found.push((expected, value.to_vec()));
-        expected += 1;
-        if found.len() == limit || bytes >= MAX_READ_BYTES {
-            return Ok(found);
-        }
-    }
-    if expected > mark.end {
-        Ok(found)
-    } else {
-        Err(Error::Corrupt(format!(
-            "app {app} has no record at position {expected} of {}",
-            mark.end
-        )))
-    }
-}
-
 #[async_trait]
 impl EventLog for EmbeddedLog {
     async fn append(&self, app: &AppId, records: Vec<Vec<u8>>) -> Result<u64> {
@@ -213,9 +166,8 @@ impl EventLog for EmbeddedLog {
     }
 
     async fn read(&self, app: &AppId, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
-        let app = app.clone();
-        self.reading(move |database, keyspace| read_records(database, keyspace, &app, from, limit))
-            .await
+        let (contents, app) = (self.contents.clone(), app.clone());
+        blocking(move || read_records(&contents, &app, from, limit)).await
     }
 
     async fn trim(&self, app: &AppId, through: u64) -> Result<()> {
@@ -223,15 +175,11 @@ impl EventLog for EmbeddedLog {
     }
 
     async fn end(&self, app: &AppId) -> Result<u64> {
-        let app = app.clone();
-        self.reading(move |_, keyspace| {
-            Ok(Mark::from_bytes(keyspace.get(key::mark(&app))?.as_deref())?.end)
-        })
-        .await
+        Ok(self.contents.read().mark(app).end)
     }
 
     async fn freeze(&self) -> Result<Box<dyn FrozenLog>> {
-        let store = self.store.clone();
-        Ok(Box::new(blocking(move || Frozen::of(&store)).await?))
+        let frozen = self.contents.read().clone();
+        Ok(Box::new(Frozen::new(frozen, self.options)))
     }
 }

@@ -38,7 +38,13 @@ pub enum Error {
     /// Another process has it open.
     #[error("the log at {} is open in another process: stop that process, or use its API", .0.display())]
     Locked(PathBuf),
-    /// The disk or the store failed; it is tried again by itself until it works.
+    /// An earlier version wrote it, in another form.
+    #[error(
+        "the log in {} has the form of an earlier version, which this one does not read: open the data folder with the version that wrote it, or begin a new data folder and send the calls again",
+        .0.display()
+    )]
+    OldForm(PathBuf),
+    /// The disk failed; it is tried again by itself until it works.
     #[error(
         "the log is not available ({0}): check that the disk has room and is writable, then retry"
     )]
@@ -90,7 +96,7 @@ impl Error {
             | Self::PastEnd { .. }
             | Self::NoCopies => ErrorKind::Invalid,
             Self::Locked(_) | Self::Unavailable(_) | Self::Gone(_) => ErrorKind::Unavailable,
-            Self::Corrupt(_) | Self::Lost { .. } => ErrorKind::Corrupt,
+            Self::Corrupt(_) | Self::Lost { .. } | Self::OldForm(_) => ErrorKind::Corrupt,
             Self::Internal(_) | Self::Task(_) => ErrorKind::Internal,
         }
     }
@@ -104,30 +110,9 @@ impl Error {
             other => Self::Internal(other.to_string()),
         }
     }
-
-    /// Names the folder of which the store complains.
-    pub(crate) fn within(self, folder: &Path) -> Self {
-        let named = |text: String| format!("{}: {text}", folder.display());
-        match self {
-            Self::Unavailable(text) => Self::Unavailable(named(text)),
-            Self::Corrupt(text) => Self::Corrupt(named(text)),
-            other => other,
-        }
-    }
 }
 
-impl From<fjall::Error> for Error {
-    fn from(error: fjall::Error) -> Self {
-        match &error {
-            fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => {
-                Self::Unavailable(e.to_string())
-            }
-            fjall::Error::Poisoned => {
-                Self::Unavailable("an earlier write or sync failed".to_owned())
-            }
-            fjall::Error::Locked => Self::Unavailable("another process holds it".to_owned()),
-            fjall::Error::KeyspaceDeleted => Self::Internal(error.to_string()),
-            _ => Self::Corrupt(error.to_string()),
-        }
-    }
+/// What a failure of the disk becomes, with the path.
+pub(crate) fn unavailable(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::Unavailable(format!("{}: {error}", path.display()))
 }

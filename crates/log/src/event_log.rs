@@ -12,7 +12,7 @@ pub const MAX_APPEND_RECORDS: usize = 1_000_000;
 /// A read stops after the record that reaches this many bytes, whatever its limit.
 pub const MAX_READ_BYTES: usize = 64 << 20;
 
-/// The interface of a log: today fjall in this process; Kafka once one machine is too small.
+/// The interface of a log: today segment files of this process; Kafka once one machine is too small.
 #[async_trait]
 pub trait EventLog: Send + Sync {
     /// Appends the records in order at consecutive positions, all or none, and gives the position

@@ -1,74 +1,117 @@
 //! A copy of the log as it was at one moment.
 
-use crate::mark::Mark;
-use crate::store::{Opened, Store};
-use crate::{Error, FrozenLog, Result, key};
-use fjall::{OwnedWriteBatch, PersistMode, Readable, Snapshot};
+use crate::carry::live_records;
+use crate::contents::Contents;
+use crate::error::unavailable;
+use crate::frame::Kind;
+use crate::group::Group;
+use crate::options::Options;
+use crate::read::RunReader;
+use crate::runs::Run;
+use crate::segment::{self, HEAD};
+use crate::{Error, FrozenLog, Result};
 use std::path::Path;
-use std::sync::Arc;
+use taghouse_journal::AppendFile;
+use taghouse_model::AppId;
 
-/// Bytes of records that are written at once.
-const BATCH_BYTES: usize = 8 << 20;
+/// What the records of one group weigh: as a rule no more than those of the groups that they were
+/// appended in, so that the copy has no more groups than the log.
+const GROUP_BYTES: u64 = 32 << 20;
 
-/// What the store held when this was made.
+/// What the log held when this was made. Its segments can be read after they are removed.
 pub(crate) struct Frozen {
-    store: Arc<Store>,
-    snapshot: Snapshot,
+    contents: Contents,
+    options: Options,
+}
+
+/// A run of an app.
+struct AppRun<'a> {
+    app: &'a AppId,
+    trimmed: u64,
+    run: &'a Run,
 }
 
 impl Frozen {
-    pub(crate) fn of(store: &Arc<Store>) -> Result<Self> {
-        let snapshot = store.with(|opened| Ok(opened.database.snapshot()))?;
-        Ok(Self { store: store.clone(), snapshot })
+    pub(crate) fn new(contents: Contents, options: Options) -> Self {
+        Self { contents, options }
     }
 
-    fn copy(&self, from: &Opened, to: &Opened) -> Result<()> {
-        let mut writer = Writer { to, batch: to.database.batch(), bytes: 0 };
-        for guard in self.snapshot.prefix(&from.keyspace, key::MARKS) {
-            let (mark_key, value) = guard.into_inner()?;
-            let app = key::app_of_mark(&mark_key)
-                .ok_or_else(|| Error::Corrupt("the key of a mark names no app".to_owned()))?;
-            let mark = Mark::from_bytes(Some(&value))?;
-            // What is trimmed may still be there: it is removed later, slice by slice.
-            for guard in
-                self.snapshot.range(&from.keyspace, key::records(&app, mark.trimmed + 1..=mark.end))
-            {
-                let (record_key, record) = guard.into_inner()?;
-                writer.insert(&record_key, &record)?;
+    /// What is copied, by group. There is one at least where anything was ever appended: the marks
+    /// say so.
+    fn groups(&self) -> Vec<Vec<AppRun<'_>>> {
+        if self.contents.groups == 0 {
+            return Vec::new();
+        }
+        let (mut groups, mut last, mut weight) = (Vec::new(), Vec::new(), 0);
+        for (app, trimmed, runs) in self.contents.live() {
+            for run in runs {
+                if weight >= GROUP_BYTES {
+                    groups.push(std::mem::take(&mut last));
+                    weight = 0;
+                }
+                weight += run.weight();
+                last.push(AppRun { app, trimmed, run });
             }
-            writer.insert(&mark_key, &value)?;
         }
-        if let Some(groups) = self.snapshot.get(&from.keyspace, key::GROUPS)? {
-            writer.insert(&key::GROUPS, &groups)?;
+        groups.push(last);
+        groups
+    }
+
+    fn copy(&self, folder: &Path) -> Result<()> {
+        let groups = self.groups();
+        // The last group has the number that it has in the log: a mark that stands beside the copy
+        // can be compared with it.
+        let first = (self.contents.groups + 1).saturating_sub(groups.len() as u64).max(1);
+        let begin = |group| segment::create(folder, group).map_err(unavailable(folder));
+        let mut file = begin(first)?;
+        for (number, runs) in (first..).zip(&groups) {
+            if file.durable() >= self.options.segment_bytes.max(HEAD as u64 + 1) {
+                file = begin(number)?;
+            }
+            self.write_group(&mut file, number, runs)?;
         }
-        writer.flush()?;
-        Ok(to.database.persist(PersistMode::SyncAll)?)
+        Ok(())
+    }
+
+    fn write_group(&self, file: &mut AppendFile, number: u64, runs: &[AppRun<'_>]) -> Result<()> {
+        let mut group = Group::new(number, self.options.frame_bytes, Vec::new());
+        if file.durable() == HEAD as u64 {
+            self.contents.marks().for_each(|(app, mark)| group.mark(app, mark));
+        }
+        let mut reader = RunReader::default();
+        for AppRun { app, trimmed, run } in runs {
+            for (position, record) in live_records(&mut reader, run, app, *trimmed)? {
+                group.record(Kind::Carried, app, position, &record);
+            }
+        }
+        file.write(&group.finish().bytes)
+            .and_then(|()| file.sync())
+            .map_err(unavailable(file.path()))
     }
 }
 
 impl FrozenLog for Frozen {
     fn write(self: Box<Self>, folder: &Path) -> Result<()> {
-        let to = Store::make(folder)?;
-        self.store.with(|from| self.copy(from, &to))
+        if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Error::Internal(format!("{} is not empty", folder.display())));
+        }
+        taghouse_disk::make_filled(folder, |new| self.copy(new).map_err(Copying::Log)).map_err(
+            |error| match error {
+                Copying::Log(error) => error,
+                Copying::Disk(error) => unavailable(folder)(error),
+            },
+        )
     }
 }
 
-/// Gathers records into batches.
-struct Writer<'a> {
-    to: &'a Opened,
-    batch: OwnedWriteBatch,
-    bytes: usize,
+/// What can fail in making the folder, and in filling it.
+enum Copying {
+    Log(Error),
+    Disk(std::io::Error),
 }
 
-impl Writer<'_> {
-    fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.batch.insert(&self.to.keyspace, key, value);
-        self.bytes += key.len() + value.len();
-        if self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.bytes = 0;
-        Ok(std::mem::replace(&mut self.batch, self.to.database.batch()).commit()?)
+impl From<std::io::Error> for Copying {
+    fn from(error: std::io::Error) -> Self {
+        Self::Disk(error)
     }
 }

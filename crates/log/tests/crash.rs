@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use taghouse_log::{EmbeddedLog, EventLog};
+use taghouse_log::{EmbeddedLog, EventLog, Options};
 use taghouse_model::AppId;
 
 const FOLDER: &str = "TAGHOUSE_LOG_CRASH_FOLDER";
@@ -18,6 +18,14 @@ fn shop() -> AppId {
     AppId::new("shop").unwrap()
 }
 
+/// Never trimmed, so that its records are carried out of old segments.
+fn slow() -> AppId {
+    AppId::new("slow").unwrap()
+}
+
+/// So small that kills meet the beginning and the removal of segments, and the carrying.
+const OPTIONS: Options = Options { segment_bytes: 4 << 10, frame_bytes: 100, dead_bytes: 8 << 10 };
+
 /// Not a test of its own: `acknowledged_records_survive_sigkill` runs it as a process and kills it.
 #[test]
 #[ignore = "run as a subprocess by acknowledged_records_survive_sigkill"]
@@ -25,7 +33,7 @@ fn child_that_appends_until_killed() {
     let folder = std::env::var(FOLDER).expect("run by the test below");
     let round = std::env::var(ROUND).expect("run by the test below");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let log = Arc::new(EmbeddedLog::open(Path::new(&folder)).unwrap());
+    let log = Arc::new(EmbeddedLog::open_with(Path::new(&folder), OPTIONS).unwrap());
     let writers = (0..WRITERS).map(|writer| {
         let (log, round) = (log.clone(), round.clone());
         runtime.spawn(async move {
@@ -42,6 +50,10 @@ fn child_that_appends_until_killed() {
                     .map(|(position, text)| format!("ack {position} {text}\n"))
                     .collect();
                 std::io::stdout().lock().write_all(lines.as_bytes()).unwrap();
+                if writer == 1 && n % 20 == 0 {
+                    let position = log.append(&slow(), vec![lagging(&round, n)]).await.unwrap();
+                    println!("slow {position}");
+                }
                 if writer == 0 && n % 5 == 4 {
                     // Trim far behind, so that kills meet trims too; the parent keeps what it has
                     // seen trimmed out of its books.
@@ -60,6 +72,10 @@ fn child_that_appends_until_killed() {
     });
 }
 
+fn lagging(round: &str, n: u64) -> Vec<u8> {
+    format!("{round}:{n}").into_bytes()
+}
+
 /// Runs the child until it has acknowledged `enough` records, kills it, and notes all it said.
 fn run_and_kill(
     folder: &Path,
@@ -67,6 +83,7 @@ fn run_and_kill(
     enough: usize,
     acknowledged: &mut BTreeMap<u64, String>,
     trimmed: &mut u64,
+    lagging: &mut u64,
 ) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_appends_until_killed", "--ignored", "--nocapture"])
@@ -81,6 +98,8 @@ fn run_and_kill(
         // The harness writes its own "test child… ... " before the first line.
         if let Some((_, trim)) = line.split_once("trim ") {
             *trimmed = (*trimmed).max(trim.parse().unwrap());
+        } else if let Some((_, position)) = line.split_once("slow ") {
+            *lagging = position.parse().unwrap();
         } else if let Some((_, said)) = line.split_once("ack ")
             && let Some((position, text)) = said.split_once(' ')
         {
@@ -103,7 +122,8 @@ fn run_and_kill(
 fn acknowledged_records_survive_sigkill() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let (mut acknowledged, mut asked) = (BTreeMap::new(), 0);
+    let (mut acknowledged, mut asked, mut lagged) = (BTreeMap::new(), 0, 0);
+    let mut slow_before: Vec<(u64, Vec<u8>)> = Vec::new();
     for round in 0..ROUNDS {
         run_and_kill(
             &folder.path().join("log"),
@@ -111,9 +131,14 @@ fn acknowledged_records_survive_sigkill() {
             100 + 137 * round as usize,
             &mut acknowledged,
             &mut asked,
+            &mut lagged,
         );
 
-        let log = EmbeddedLog::open(&folder.path().join("log")).unwrap();
+        let log = EmbeddedLog::open_with(&folder.path().join("log"), OPTIONS).unwrap();
+        let slow = runtime.block_on(log.read(&slow(), 0, usize::MAX)).unwrap();
+        assert!(slow.iter().map(|(position, _)| *position).eq(1..=slow.len() as u64));
+        assert!(slow.len() as u64 >= lagged && slow.starts_with(&slow_before));
+        slow_before = slow;
         let (end, records) = runtime.block_on(async {
             (log.end(&shop()).await.unwrap(), log.read(&shop(), 0, usize::MAX).await.unwrap())
         });
@@ -131,8 +156,15 @@ fn acknowledged_records_survive_sigkill() {
         }
     }
     assert!(
-        acknowledged.len() > 2_000 && asked > 0,
+        acknowledged.len() > 2_000 && asked > 0 && lagged > 10 && oldest(folder.path()) > 1,
         "{} records, trimmed to {asked}: the test saw too little",
         acknowledged.len()
     );
+}
+
+/// The first group of the oldest segment.
+fn oldest(folder: &Path) -> u64 {
+    let names = std::fs::read_dir(folder.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    let segments = names.filter(|path| path.extension().is_some_and(|ending| ending == "log"));
+    segments.map(|path| path.file_stem().unwrap().to_str().unwrap().parse().unwrap()).min().unwrap()
 }
