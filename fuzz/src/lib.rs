@@ -13,6 +13,7 @@ pub mod expression;
 pub mod expression_json;
 mod folder;
 pub mod live;
+pub mod log;
 pub mod manifest;
 pub mod portable;
 pub mod portable64;

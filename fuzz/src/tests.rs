@@ -3,7 +3,7 @@
 
 type Target = (&'static str, fn() -> Vec<Vec<u8>>, fn(&[u8]));
 
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 15] = [
     ("bitmap", crate::bitmap::seeds, crate::bitmap::read),
     ("sealed", crate::sealed::seeds, crate::sealed::read),
     ("bundle", crate::bundle::seeds, crate::bundle::read),
@@ -17,6 +17,7 @@ const TARGETS: [Target; 14] = [
     ("manifest", crate::manifest::seeds, crate::manifest::read),
     ("dictionary", crate::dictionary::seeds, crate::dictionary::read),
     ("live", crate::live::seeds, crate::live::read),
+    ("log", crate::log::seeds, crate::log::read),
     ("state", crate::state::seeds, crate::state::read),
 ];
 
