@@ -530,3 +530,71 @@ fn a_definition_that_changes_goes_on_where_it_stood() {
     });
     assert_eq!(second.taken().len(), 1);
 }
+
+#[test]
+fn a_sink_begins_with_what_changes_once_it_is_defined() {
+    let receivers: Vec<Receiver> = (0..8).map(|_| Receiver::start()).collect();
+    let site = Site::open("");
+    site.track("before", "order");
+    eventually("somebody has ordered", || {
+        let path = "/api/v1/apps/t/changes?follow=false&from=earliest";
+        let told = site.server.get(path, &site.admin).body;
+        String::from_utf8(told).unwrap().contains("before").then_some(())
+    });
+    // Its writer begins within a second: what changes before that is sent too.
+    let mut sinks = String::new();
+    for (number, receiver) in receivers.iter().enumerate() {
+        sinks += &sink(&format!("crm{number}"), &receiver.url(), "", ", tags: [orders]");
+        site.apply(&sinks);
+        site.track(&format!("u{number}"), "order");
+    }
+    let expected: Vec<String> = (0..receivers.len()).map(|number| format!("u{number}")).collect();
+    for (number, receiver) in receivers.iter().enumerate() {
+        let taken = || said(&receiver.taken(), "taghouse.tag.changed");
+        eventually(&format!("sink {number} has sent all since it was defined"), || {
+            expected[number..].iter().all(|user| taken().contains(user)).then_some(())
+        });
+        // The change before may have been told just after the definition.
+        let early = |user: &String| expected[..number.saturating_sub(1)].contains(user);
+        assert!(!taken().iter().any(|user| user == "before" || early(user)), "sink {number}");
+    }
+}
+
+#[test]
+fn a_sink_that_is_defined_again_begins_again_and_without_a_server_too() {
+    let (first, second) = (Receiver::start(), Receiver::start());
+    let definition = sink("crm", &first.url(), "", ", tags: [orders]");
+    let site = Site::open(&definition);
+    site.track("ann", "order");
+    eventually("the first order", || (first.taken().len() == 1).then_some(()));
+
+    // Removed and defined again before its writer notices: what it did not send is not sent.
+    first.answers(|_| Reply::status(500));
+    site.track("bob", "order");
+    eventually("the receiver fails", || (first.requests().len() > 1).then_some(()));
+    site.apply("");
+    site.apply(&definition);
+    site.track("cid", "order");
+    site.sink("crm", "it is tried with what came", |sink| sink["lag_records"] == 1);
+    first.answers(|_| Reply::status(200));
+    eventually("cid is sent", || {
+        (said(&first.taken(), "taghouse.tag.changed") == ["ann", "cid"]).then_some(())
+    });
+
+    // While no server runs.
+    let Site { house, mut server, admin, write_key, networks } = site;
+    server.kill();
+    let both = definition + &sink("late", &second.url(), "", ", tags: [orders]");
+    let file = house.file("app.yaml", format!("{DEFINITIONS}{both}"));
+    house.ok(&["apply", "-f", file.to_str().unwrap()]);
+    let server = serve(&house, networks);
+    let site = Site { house, server, admin, write_key, networks };
+    site.track("dot", "order");
+    for receiver in [&first, &second] {
+        eventually("dot is sent", || {
+            said(&receiver.taken(), "taghouse.tag.changed")
+                .contains(&"dot".to_owned())
+                .then_some(())
+        });
+    }
+}

@@ -117,6 +117,7 @@ impl Engine {
             return Ok(ApplyPlan { changes, notes, states, applied: false });
         }
         if !commit.is_empty() {
+            commit.extend(self.sink_starts(&definitions, &changes).await?);
             commit.push(Change::Audit(AuditRecord {
                 app: Some(app.clone()),
                 at_ms,

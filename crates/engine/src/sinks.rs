@@ -1,13 +1,15 @@
 //! Sinks of an app: a writer for each, as the definitions say.
 
 use crate::clock_text::instant;
-use crate::{Engine, Result};
+use crate::{Engine, PlannedAction, PlannedChange, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use taghouse_catalog::Change;
 use taghouse_kafka::{SinkWriter, WriterParts as TopicParts};
 use taghouse_model::{AppId, Name};
 use taghouse_rules::{Definitions, SinkDefinition, SinkTarget};
+use taghouse_sink::{Defined, begins, defined, ends};
 use taghouse_webhook::{WebhookWriter, WriterParts as WebhookParts};
 use taghouse_wire::SinkReport;
 
@@ -43,16 +45,37 @@ impl Writer {
     }
 }
 
+/// A writer, and the definition that it is of.
+struct Written {
+    /// `None`: it is of a former release.
+    defined: Option<Defined>,
+    writer: Writer,
+}
+
+/// The sinks that are to be written.
+struct Wanted<'d> {
+    definitions: &'d Definitions,
+    /// Read after the definitions, so not of earlier ones.
+    defined: BTreeMap<String, Defined>,
+}
+
+impl Wanted<'_> {
+    fn defined(&self, sink: &Name) -> Option<Defined> {
+        self.defined.get(sink.as_str()).copied()
+    }
+}
+
 /// The writers of one app, by sink.
 #[derive(Default)]
-pub(crate) struct Writers(BTreeMap<Name, Writer>);
+pub(crate) struct Writers(BTreeMap<Name, Written>);
 
 impl Writers {
     /// Tells those to stop that nothing defines any more, and drops those that have ended.
-    fn keep(&mut self, definitions: Option<&Definitions>) {
-        self.0.retain(|name, writer| {
-            let wanted = definitions.and_then(|definitions| definitions.sinks.get(name));
-            if wanted.is_some_and(|sink| writer.writes(sink)) {
+    fn keep(&mut self, wanted: Option<&Wanted<'_>>) {
+        self.0.retain(|name, Written { defined, writer }| {
+            let sink = wanted.and_then(|wanted| wanted.definitions.sinks.get(name));
+            let is_same = wanted.is_some_and(|wanted| wanted.defined(name) == *defined);
+            if is_same && sink.is_some_and(|sink| writer.writes(sink)) {
                 return true;
             }
             writer.stop();
@@ -70,14 +93,46 @@ impl Engine {
         for app in self.catalog.apps().await? {
             // Of definitions that cannot be read, the writers stay as they are.
             let Ok(definitions) = self.definitions(&app).await else { continue };
+            let defined = match definitions.sinks.is_empty() {
+                true => BTreeMap::new(),
+                false => defined(self.catalog.as_ref(), &app).await?,
+            };
+            let wanted = Wanted { definitions: &definitions, defined };
             let mut writers = self.memory.writers.lock();
             let of_app = writers.entry(app.clone()).or_default();
-            of_app.keep(Some(&definitions));
+            of_app.keep(Some(&wanted));
             for (name, sink) in &definitions.sinks {
-                of_app.0.entry(name.clone()).or_insert_with(|| self.writer(&app, sink));
+                let defined = wanted.defined(name);
+                let written = || Written { defined, writer: self.writer(&app, sink) };
+                of_app.0.entry(name.clone()).or_insert_with(written);
             }
         }
         Ok(())
+    }
+
+    /// Where the sinks begin that these changes define: what the feed has is from before them. One
+    /// that is changed goes on where it stands.
+    ///
+    /// # Errors
+    /// Of the feed and the catalog.
+    pub(crate) async fn sink_starts(
+        &self,
+        definitions: &Definitions,
+        changes: &[PlannedChange],
+    ) -> Result<Vec<Change>> {
+        let (app, catalog) = (&definitions.app.id, self.catalog.as_ref());
+        let mut commit = Vec::new();
+        for PlannedChange { name, action, .. } in changes.iter().filter(|c| c.kind == "sink") {
+            match (action, definitions.sinks.get(name.as_str())) {
+                (PlannedAction::Create, Some(sink)) => {
+                    let end = self.feeds.extent(app).await?.end;
+                    commit.push(begins(catalog, app, name, sink.start, end).await?);
+                }
+                (PlannedAction::Delete, _) => commit.extend(ends(catalog, app, name).await?),
+                _ => {}
+            }
+        }
+        Ok(commit)
     }
 
     fn writer(&self, app: &AppId, sink: &SinkDefinition) -> Writer {
@@ -144,7 +199,7 @@ impl Engine {
     ) -> SinkReport {
         let writers = self.memory.writers.lock();
         let writer = match writers.get(app).and_then(|of_app| of_app.0.get(&sink.name)) {
-            Some(Writer::Topic(writer)) => Some(writer),
+            Some(Written { writer: Writer::Topic(writer), .. }) => Some(writer),
             _ => None,
         };
         let status = writer.map(SinkWriter::status).unwrap_or_default();
@@ -172,7 +227,7 @@ impl Engine {
         app: &AppId,
         sink: &Name,
     ) -> Option<taghouse_webhook::WriterStatus> {
-        match self.memory.writers.lock().get(app)?.0.get(sink)? {
+        match &self.memory.writers.lock().get(app)?.0.get(sink)?.writer {
             Writer::Webhook(writer) => Some(writer.status()),
             Writer::Topic(_) => None,
         }

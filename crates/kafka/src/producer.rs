@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use taghouse_feed::FeedReader;
 use taghouse_rules::SettingOf;
-use taghouse_sink::{Begun, Lost, Outgoing, Progress, Secrets, event, gap, includes};
+use taghouse_sink::{Begun, Lost, Outgoing, Progress, Secrets, event, gap, includes, release};
 use tokio_util::sync::CancellationToken;
 
 /// How long the writer waits before it tries again what failed.
@@ -48,6 +48,9 @@ pub(crate) async fn write(
             }
         }
     }
+    if let Err(error) = release(&parts.feeds, &parts.app, &parts.sink.name).await {
+        board.remark(&error.to_string());
+    }
     board.set_state(ReaderState::Stopped);
 }
 
@@ -69,6 +72,8 @@ impl<'w> Writer<'w> {
         sent: &'w AtomicU64,
     ) -> Result<Self> {
         let WriterParts { app, sink, topic, feeds, catalog, .. } = parts;
+        // First, so that the feed keeps what is to be sent, also while a setting is wrong.
+        let Begun { progress, reader, lost } = Progress::begin(app, sink, feeds, catalog).await?;
         let mut config = ClientConfig::new();
         for (name, value) in sink_settings(&Secrets::of_process(SettingOf::Kafka), topic)? {
             config.set(name, value);
@@ -78,7 +83,6 @@ impl<'w> Writer<'w> {
                 KafkaError::ClientConfig(_, _, setting, _) => Error::Setting { setting },
                 error => Error::Client(error.to_string()),
             })?;
-        let Begun { progress, reader, lost } = Progress::begin(app, sink, feeds, catalog).await?;
         let begins = reader.after();
         let remembered_at = Instant::now();
         let mut writer = Self { parts, board, sent, client, reader, progress, remembered_at };
@@ -110,9 +114,6 @@ impl<'w> Writer<'w> {
             }
         };
         self.remember().await?;
-        if stop.is_cancelled() {
-            self.progress.release().await?;
-        }
         ended
     }
 

@@ -1,19 +1,23 @@
 //! How far a sink has come: a pointer in the catalog.
 
 use crate::Result;
+use crate::defined::{Defined, of_sink};
 use std::sync::Arc;
-use taghouse_catalog::{Catalog, Change as Commit};
+use taghouse_catalog::{Catalog, Change as Commit, Pointer};
 use taghouse_feed::{FeedReader, Feeds, Start};
 use taghouse_model::{AppId, Name};
 use taghouse_rules::{SinkDefinition, StartAt};
 
-/// The catalog's pointer at what was sent, by name of the sink: value `{"sent": id}`.
+/// The catalog's pointer at what was sent, by name of the sink: value `{"sent": id, "of": number}`.
+/// What was sent of another definition of the name counts no more.
 const POINTER_KIND: &str = "sinks";
 
 /// What was acknowledged of the feed. There may be only one of each sink.
 pub struct Progress {
     app: AppId,
     sink: Name,
+    /// Of the definition; `None`: it is of a former release.
+    of: Option<u64>,
     feeds: Arc<Feeds>,
     catalog: Arc<dyn Catalog>,
     /// The pointer's, as it is in the catalog.
@@ -21,6 +25,8 @@ pub struct Progress {
     /// Whether that is known: not after a commit that failed, for it may have been done.
     is_known: bool,
     remembered: u64,
+    /// Whether the catalog has that.
+    is_written: bool,
 }
 
 /// A sink that goes on behind what was acknowledged.
@@ -60,7 +66,8 @@ impl Lost {
 }
 
 impl Progress {
-    /// Goes on behind what was acknowledged; where nothing was, where the definition says.
+    /// Goes on behind what was acknowledged; where nothing was, behind what the feed had when the sink
+    /// was defined, or with all that it has, as the definition says.
     ///
     /// # Errors
     /// Of the catalog and the feed.
@@ -70,9 +77,11 @@ impl Progress {
         feeds: &Arc<Feeds>,
         catalog: &Arc<dyn Catalog>,
     ) -> Result<Begun> {
+        let defined = of_sink(catalog.as_ref(), app, sink.name.as_str()).await?;
+        let of = defined.map(|defined| defined.number);
         let pointer = catalog.pointer(POINTER_KIND, app, sink.name.as_str()).await?;
-        let known = pointer.as_ref().and_then(|pointer| pointer.value.get("sent")?.as_u64());
-        let start = match (known, sink.start) {
+        let known = pointer.as_ref().and_then(|pointer| sent(pointer, of));
+        let start = match (known.or(defined.and_then(|Defined { after, .. }| after)), sink.start) {
             (Some(id), _) => Start::After(id),
             (None, StartAt::Earliest) => Start::Earliest,
             (None, StartAt::Latest) => Start::Latest,
@@ -81,17 +90,18 @@ impl Progress {
         let mut progress = Self {
             app: app.clone(),
             sink: sink.name.clone(),
+            of,
             feeds: feeds.clone(),
             catalog: catalog.clone(),
             revision: pointer.map(|pointer| pointer.revision),
             is_known: true,
-            remembered: known.unwrap_or(0),
+            remembered: known.or(defined.and_then(|defined| defined.after)).unwrap_or(0),
+            is_written: known.is_some(),
         };
         // A sink that begins with what comes does so after a restart, too.
-        if known.is_none() {
-            progress.remember(reader.after()).await?;
-        } else {
-            progress.hold().await?;
+        match (known, &lost) {
+            (None, None) => progress.remember(reader.after()).await?,
+            _ => progress.hold().await?,
         }
         Ok(Begun { progress, reader, lost })
     }
@@ -141,7 +151,7 @@ impl Progress {
     /// # Errors
     /// Of the catalog and the feed.
     pub async fn remember(&mut self, id: u64) -> Result<()> {
-        if self.revision.is_none() || id != self.remembered {
+        if !self.is_written || id != self.remembered {
             if !self.is_known {
                 self.revision = self.stored().await?;
             }
@@ -151,12 +161,13 @@ impl Progress {
                 app: self.app.clone(),
                 name: self.sink.to_string(),
                 expected: self.revision,
-                value: serde_json::json!({ "sent": id }),
+                value: serde_json::json!({ "sent": id, "of": self.of }),
             };
             self.catalog.commit(vec![commit]).await?;
             self.revision = self.stored().await?;
             self.is_known = true;
             self.remembered = id;
+            self.is_written = true;
         }
         self.hold().await
     }
@@ -170,14 +181,21 @@ impl Progress {
     async fn hold(&self) -> Result<()> {
         Ok(self.feeds.hold(&self.app, &holder(&self.sink), self.remembered).await?)
     }
+}
 
-    /// Lets the feed go: nothing writes the sink any more.
-    ///
-    /// # Errors
-    /// Of the feed.
-    pub async fn release(&self) -> Result<()> {
-        Ok(self.feeds.release(&self.app, &holder(&self.sink)).await?)
-    }
+/// Lets the feed go: nothing writes the sink any more.
+///
+/// # Errors
+/// Of the feed.
+pub async fn release(feeds: &Feeds, app: &AppId, sink: &Name) -> Result<()> {
+    Ok(feeds.release(app, &holder(sink)).await?)
+}
+
+/// What was sent of this definition.
+fn sent(pointer: &Pointer, of: Option<u64>) -> Option<u64> {
+    let value = &pointer.value;
+    let is_of = value.get("of").and_then(|number| number.as_u64()) == of;
+    value.get("sent").filter(|_| is_of)?.as_u64()
 }
 
 fn holder(sink: &Name) -> String {

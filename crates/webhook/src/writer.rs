@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_feed::Record;
-use taghouse_sink::{Begun, Lost, Progress, event, gap, includes};
+use taghouse_sink::{Begun, Lost, Progress, event, gap, includes, release};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,9 @@ pub(crate) async fn write(parts: &WriterParts, courier: &Arc<Courier>, stop: &Ca
                 () = stop.cancelled() => {}
             }
         }
+    }
+    if let Err(error) = release(&parts.feeds, &parts.app, &parts.sink.name).await {
+        board.remark(&error.to_string());
     }
     board.set_state(WriterState::Stopped);
 }
@@ -116,7 +119,7 @@ impl<'w> Writer<'w> {
             }
         }
         self.remember().await;
-        Ok(self.progress.release().await?)
+        Ok(())
     }
 
     /// Puts records in lanes, as far as those take them.
