@@ -276,3 +276,73 @@ fn the_history_has_who_entered_and_left_once_whatever_is_killed() {
     let site = site.killed(&flags);
     lands(&site.house, &expected);
 }
+
+/// Changes a user's value of `plan` or `orders` by hand.
+fn by_hand(site: &Site, user: &str, change: Value) {
+    let mut change = change;
+    change["user"] = json!(user);
+    let body = json!({"create": true, "changes": [change]});
+    let answer = site.server.post("/api/v1/apps/t/changes", &site.admin, &body);
+    assert_eq!(answer.status, 200, "{}", answer.json());
+}
+
+#[test]
+fn a_value_set_by_hand_lets_users_enter_and_leave_once_whatever_is_killed() {
+    let flags = ["--land-every", "0.2"];
+    let site = Site::open(&flags);
+    let more = "---\n{kind: crowd, name: regulars, live: true, expression: \"orders >= 3 && !(plan == \\\"test\\\")\"}\n";
+    let file = site.house.file("app.yaml", format!("{DEFINITIONS}{more}"));
+    site.house.ok(&["apply", "-f", file.to_str().unwrap()]);
+    for (user, message) in [("ann", "1"), ("ann", "2"), ("ann", "3"), ("bob", "4")] {
+        site.track(user, "order", message);
+    }
+    let mut told = vec![("ann", "enter")];
+    site.tells("regulars", &told);
+
+    // In and out by hand, of somebody with events and of somebody without.
+    by_hand(&site, "bob", json!({"tag": "orders", "set": 5}));
+    told.push(("bob", "enter"));
+    site.tells("regulars", &told);
+    by_hand(&site, "ann", json!({"tag": "plan", "set": "test"}));
+    told.push(("ann", "exit"));
+    site.tells("regulars", &told);
+    by_hand(&site, "dee", json!({"tag": "orders", "set": 3}));
+    told.push(("dee", "enter"));
+    site.tells("regulars", &told);
+    let site = site.killed(&flags);
+
+    // What the states say of another tag changes nothing of that.
+    let traits = json!({"userId": "bob", "messageId": "5", "traits": {"plan": "gold"}});
+    assert_eq!(site.server.post("/v1/identify", &site.write_key, &traits).status, 200);
+    by_hand(&site, "ann", json!({"tag": "plan", "unset": true}));
+    told.push(("ann", "enter"));
+    site.tells("regulars", &told);
+    // A value of the states is shown over it.
+    site.track("bob", "order", "6");
+    told.push(("bob", "exit"));
+    site.tells("regulars", &told);
+    let site = site.killed(&flags);
+    by_hand(&site, "dee", json!({"tag": "orders", "set": 1}));
+    told.push(("dee", "exit"));
+    site.tells("regulars", &told);
+    for user in ["ann", "bob", "dee"] {
+        let judged = site.judged(user, "regulars")["in_crowd"].clone();
+        assert_eq!(judged, user == "ann", "{user}");
+    }
+
+    // Killed before anybody has looked.
+    by_hand(&site, "eve", json!({"tag": "orders", "set": 9}));
+    let site = site.killed(&flags);
+    told.push(("eve", "enter"));
+    site.tells("regulars", &told);
+    // With another rule everybody is looked at.
+    let other = more.replace("orders >= 3", "orders >= 2");
+    let file = site.house.file("app.yaml", format!("{DEFINITIONS}{other}"));
+    site.house.ok(&["apply", "-f", file.to_str().unwrap()]);
+    told.push(("bob", "enter"));
+    site.tells("regulars", &told);
+    let site = site.killed(&flags);
+    site.track("fay", "order", "7");
+    eventually("all was looked at", || (site.count("orders >= 1") == 5).then_some(()));
+    site.tells("regulars", &told);
+}

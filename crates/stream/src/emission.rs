@@ -78,7 +78,7 @@ impl Stream {
     /// Shows changed values in the index, and tells of them; how many.
     pub(crate) async fn emit(
         &self,
-        state: &AppState,
+        state: &mut AppState,
         members: &mut Members,
         users: &SharedUsers<'_>,
         shown: Shown,
@@ -96,7 +96,7 @@ impl Stream {
         users.declare(&state.plan.tag_definitions()).await?;
         let (changes, count) = emission.finish();
         users.apply(changes).await?;
-        self.tell_values(state, members, users, &shown).await?;
+        self.tell_values(state, members, users, shown).await?;
         Ok(count)
     }
 }

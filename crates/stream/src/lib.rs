@@ -21,6 +21,7 @@
 
 mod ahead;
 mod bounds;
+mod by_hand;
 mod checkpoint;
 mod derive;
 mod derive_watched;

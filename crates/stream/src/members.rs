@@ -4,6 +4,7 @@
 //! The sets are saved with each checkpoint, together with the feed's id that they are as of. A start
 //! follows the feed from there: what was told by a killed process is not told again.
 
+use crate::by_hand::{ByHand, Crowds};
 use crate::error::Result;
 use crate::plan::LiveTag;
 use crate::state::{AppState, Changed, ChangedTags};
@@ -53,6 +54,8 @@ pub(crate) struct Members {
     pub(crate) told_deleted: BTreeMap<String, u64>,
     /// How many deleted users are not in them any more.
     pub(crate) without: u64,
+    /// Of whom what is shown counts, not the states.
+    pub(crate) by_hand: ByHand,
 }
 
 /// The members of a crowd.
@@ -76,6 +79,7 @@ impl Default for Members {
             filled: None,
             told_deleted: BTreeMap::new(),
             without: 0,
+            by_hand: ByHand::default(),
         }
     }
 }
@@ -161,18 +165,23 @@ fn crowds_of(changed: &ChangedTags, tags: usize, crowds: &mut CrowdUsers) {
     }
 }
 
-/// The values that derived tags and live crowds have for these users, unless they are deleted.
-async fn derived(
-    state: &mut AppState,
-    users: &SharedUsers<'_>,
-    mut some: Vec<Ordinal>,
-) -> Result<ChangedTags> {
-    let deleted = users.deleted().await?;
-    some.retain(|user| !deleted.contains(*user));
-    state.derive_all(&some).await
-}
-
 impl Stream {
+    /// The values that derived tags and live crowds have for these users, unless they are deleted.
+    async fn derived(
+        &self,
+        state: &mut AppState,
+        members: &Members,
+        users: &SharedUsers<'_>,
+        mut some: Vec<Ordinal>,
+    ) -> Result<ChangedTags> {
+        let deleted = users.deleted().await?;
+        some.retain(|user| !deleted.contains(*user));
+        let mut derived = state.derive_all(&some).await?;
+        let among = some.into_iter();
+        self.by_hand_instead(state, members, users, &mut derived, among, Crowds::All).await?;
+        Ok(derived)
+    }
+
     /// Computes the members of live crowds that have none yet, or have another expression, from the
     /// states; and compares what was not compared, once the states have caught up.
     ///
@@ -203,10 +212,13 @@ impl Stream {
             let mut crowds = CrowdUsers::new();
             let tags = state.plan.without_crowds();
             let mut from = Some(0);
+            // Also those of whom no call tells.
+            let everybody = Bitmap::union([state.users(), members.by_hand.users()]);
             while let Some(first) = from {
-                let some = state.users().page(first, USERS_AT_ONCE);
+                let some = everybody.page(first, USERS_AT_ONCE);
                 from = some.last().and_then(|last| last.checked_add(1));
-                crowds_of(&derived(state, users, some).await?, tags, &mut crowds);
+                let derived = self.derived(state, members, users, some).await?;
+                crowds_of(&derived, tags, &mut crowds);
             }
             self.replace_members(state, members, users, crowds).await?;
             self.parts.feeds.flush(users.app()).await?;
@@ -214,7 +226,7 @@ impl Stream {
         } else if let Some(Pending { touched, .. }) = pending {
             let touched: Vec<Ordinal> = touched.iter().collect();
             for some in touched.chunks(USERS_AT_ONCE) {
-                let changed = derived(state, users, some.to_vec()).await?;
+                let changed = self.derived(state, members, users, some.to_vec()).await?;
                 let ids = UserIds::of(users, some.iter().copied()).await?;
                 let crowds = changed.range(state.plan.without_crowds()..);
                 let changes: Vec<Change> = crowds

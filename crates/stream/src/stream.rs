@@ -1,5 +1,6 @@
 //! All apps' streams: told of rows as they are admitted, and of time as it goes by.
 
+use crate::by_hand::ByHand;
 use crate::checkpoint::{Checkpoints, Opened, Wanted};
 use crate::emission::Shown;
 use crate::gone::Gone;
@@ -127,7 +128,11 @@ impl Stream {
         let Slot { serving, members, emitted, lacking, .. } = slot;
         if let Some(Serving { state, .. }) = serving {
             let users = self.parts.users.share(app).await;
-            match self.pass_time(state, members, &users, *lacking).await {
+            let passed = async {
+                self.find_by_hand(definitions, members, &users).await?;
+                self.pass_time(state, members, &users, *lacking).await
+            };
+            match passed.await {
                 Ok(more) => *emitted += more,
                 // The users were renumbered: nothing failed, and it is known what to do.
                 Err(error @ Error::Renumbered) => slot.fail(app, &error),
@@ -278,10 +283,18 @@ impl Stream {
     pub(crate) async fn take(&self, slot: &mut Slot, rows: &Admitted<'_>) -> Result<()> {
         self.prepare(slot, rows.definitions).await?;
         if slot.serving.is_none() && slot.building.is_none() {
+            // Nobody notes who is changed by hand meanwhile.
+            slot.members.by_hand = ByHand::default();
             return Ok(());
+        }
+        if !rows.changed.is_empty() {
+            // What was noted of changes by hand is made by then.
+            self.parts.users.settled(rows.app, self.parts.log.as_ref()).await?;
         }
         let users = self.parts.users.share(rows.app).await;
         self.find_gone(slot, rows.app).await?;
+        self.find_by_hand(rows.definitions, &mut slot.members, &users).await?;
+        let by_hand = self.note_by_hand(&mut slot.members, &users, rows).await?;
         slot.gone.read(rows.gone);
         let deleted = users.deleted().await?;
         let now_ms = self.parts.clock.now_ms();
@@ -304,6 +317,7 @@ impl Stream {
             let shown = Shown { changed, fresh, position: rows.through };
             *emitted += self.emit(state, members, &users, shown).await?;
             state.position = state.position.max(rows.through);
+            self.tell_by_hand(state, members, &users, &by_hand).await?;
         }
         if let Some(Serving { state, .. }) = building {
             take_rows(state, &users, gone, &identities, rows).await?;

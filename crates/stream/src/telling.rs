@@ -1,6 +1,7 @@
 //! What the change feed is told: the values that the index is shown, by the ids of their users.
 
 use crate::Result;
+use crate::by_hand::Crowds;
 use crate::emission::Shown;
 use crate::members::Members;
 use crate::plan::LiveTag;
@@ -54,17 +55,20 @@ impl Stream {
     /// Of the users and the feed.
     pub(crate) async fn tell_values(
         &self,
-        state: &AppState,
+        state: &mut AppState,
         members: &mut Members,
         users: &SharedUsers<'_>,
-        shown: &Shown,
+        shown: Shown,
     ) -> Result<()> {
-        let Shown { changed, position, .. } = shown;
+        let Shown { mut changed, position, .. } = shown;
         members.begin(state.generation);
-        let ordinals = changed.values().flatten().map(|changed| changed.now.ordinal);
-        let ids = UserIds::of(users, ordinals).await?;
+        let ordinals: Vec<Ordinal> =
+            changed.values().flatten().map(|changed| changed.now.ordinal).collect();
+        let among = ordinals.iter().copied();
+        self.by_hand_instead(state, members, users, &mut changed, among, Crowds::Touched).await?;
+        let ids = UserIds::of(users, ordinals.into_iter()).await?;
         let mut changes = Vec::new();
-        for (tag, changed) in changed {
+        for (tag, changed) in &changed {
             let tag = &state.plan.tags[*tag];
             // What stands for a condition of crowds has no name that anybody knows.
             if tag.is_anonymous() {
@@ -79,7 +83,7 @@ impl Stream {
                 Some(Change::Tag { user: ids.get(now.ordinal)?, tag: tag.name.clone(), value })
             }));
         }
-        let told = self.parts.feeds.append(users.app(), state.now_ms, *position, &changes).await;
+        let told = self.parts.feeds.append(users.app(), state.now_ms, position, &changes).await;
         members.known &= told.is_ok();
         Ok(told?)
     }
