@@ -17,6 +17,7 @@ mod apply;
 pub mod clock_text;
 mod compaction;
 mod definitions;
+mod deletion;
 mod engine;
 mod error;
 mod fit;

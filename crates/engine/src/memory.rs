@@ -2,6 +2,7 @@
 //! the process.
 
 use crate::AuditLimits;
+use crate::deletion::Looked;
 use crate::parity::LastParity;
 use crate::sinks::Writers;
 use crate::topics::Readers;
@@ -35,6 +36,8 @@ pub struct Memory {
     pub(crate) membership: tokio::sync::Mutex<()>,
     /// Of each app the writers of its sinks.
     pub(crate) writers: Mutex<BTreeMap<AppId, Writers>>,
+    /// Of each app what was looked at last of dead letters.
+    pub(crate) letters: Mutex<HashMap<AppId, Looked>>,
     /// The last comparison of each app that was asked for; `None`: there is none.
     pub(crate) parity: Mutex<HashMap<AppId, Option<LastParity>>>,
 }
@@ -122,6 +125,7 @@ impl Memory {
             readers: tokio::sync::Mutex::default(),
             membership: tokio::sync::Mutex::default(),
             writers: Mutex::default(),
+            letters: Mutex::default(),
             parity: Mutex::default(),
         }
     }

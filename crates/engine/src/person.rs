@@ -5,10 +5,8 @@ use crate::person_rows::{Kept, Rows};
 use crate::{Engine, Error, Result};
 use futures::StreamExt;
 use jiff::tz::TimeZone;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use taghouse_lake::layout;
-use taghouse_model::{AppId, TimestampMs};
 use taghouse_rules::Definitions;
 use taghouse_wire::{CrowdLine, EndLine, IdentityBody, TagLine, UserHead, UserLine, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -89,23 +87,6 @@ impl Engine {
             out.end().await?;
         }
         Ok(())
-    }
-
-    /// When the ids were deleted, or expired, the last time.
-    async fn gone(
-        &self,
-        app: &AppId,
-        ids: &BTreeSet<String>,
-    ) -> Result<HashMap<String, TimestampMs>> {
-        let mut gone = HashMap::new();
-        let changes = self.lake.table(app, layout::USER_CHANGES).await?;
-        let Some(table) = changes else { return Ok(gone) };
-        for mut batches in table.scan(&["user_id", "op", "time"]).plan(1).await?.partitions() {
-            while let Some(batch) = batches.next().await {
-                Kept::note_gone(&batch?, ids, &mut gone)?;
-            }
-        }
-        Ok(gone)
     }
 
     /// The values of the user's tags, and the crowds that the user is in.

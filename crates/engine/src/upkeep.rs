@@ -36,6 +36,10 @@ impl Engine {
         if let Err(error) = self.feeds.trim().await {
             tracing::error!(%error, "old records of the change feed could not be removed; it is tried again");
         }
+        // Whose apps are not known is told where crowds are tidied.
+        for app in self.catalog.apps().await.unwrap_or_default() {
+            self.erase_dead_letters(&app).await;
+        }
         match self.users.tidy().await {
             Ok(Tidied { ids: 0, versions: 0 }) => {}
             Ok(Tidied { ids, versions }) => {

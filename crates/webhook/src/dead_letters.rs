@@ -5,7 +5,7 @@ use crate::line_files::{FileLimits, LineFiles};
 use crate::{Error, Result};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_disk::blocking;
@@ -33,6 +33,20 @@ impl DeadLetter {
     /// The id of the event.
     pub fn id(&self) -> &str {
         self.event["id"].as_str().unwrap_or_default()
+    }
+
+    /// The id of the user whose data it holds; `None`: it holds nobody's. That somebody was deleted is
+    /// still to be told.
+    pub(crate) fn user(&self) -> Option<&str> {
+        let tells_of_deletion = self.event["type"] == "taghouse.user.deleted";
+        self.event["subject"].as_str().filter(|_| !tells_of_deletion)
+    }
+
+    /// When what its event says came about; what cannot be read is old.
+    fn of_ms(&self) -> TimestampMs {
+        let time =
+            self.event["time"].as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok());
+        time.map_or(TimestampMs::MIN, jiff::Timestamp::as_millisecond)
     }
 }
 
@@ -123,6 +137,33 @@ impl DeadLetters {
         .await
     }
 
+    /// The ids of users of whom there are letters.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) async fn users(&self) -> Result<BTreeSet<String>> {
+        let letters = self.first(usize::MAX).await?.letters;
+        Ok(letters.iter().filter_map(|letter| Some(letter.user()?.to_owned())).collect())
+    }
+
+    /// Removes those of users who were deleted at, or after, the time that the letter's event speaks
+    /// of; how many.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) async fn erase(&self, gone: Arc<HashMap<String, TimestampMs>>) -> Result<u64> {
+        self.with(move |files| {
+            let before = files.lines();
+            files.remove(|line| {
+                let letter: Option<DeadLetter> = serde_json::from_str(line).ok();
+                let gone_ms = |letter: &DeadLetter| gone.get(letter.user()?).copied();
+                letter.is_some_and(|letter| gone_ms(&letter).is_some_and(|at| letter.of_ms() <= at))
+            })?;
+            Ok(before - files.lines())
+        })
+        .await
+    }
+
     /// Removes those with these ids of their events.
     ///
     /// # Errors
@@ -140,4 +181,47 @@ impl DeadLetters {
 
 fn written_at(line: &str) -> Option<TimestampMs> {
     serde_json::from_str::<serde_json::Value>(line).ok()?["at_ms"].as_i64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn letter(number: u64, user: &str, kind: &str, second: u32) -> DeadLetter {
+        DeadLetter {
+            at_ms: 100_000,
+            reason: "the receiver answered 422".to_owned(),
+            status: Some(422),
+            attempts: 1,
+            event: json!({
+                "id": format!("t-{number}"),
+                "type": kind,
+                "subject": user,
+                "time": format!("1970-01-01T00:00:{second:02}Z"),
+            }),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_a_deleted_users_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let dead = DeadLetters::at(folder.path().to_owned());
+        let changed = "taghouse.tag.changed";
+        let letters = [
+            letter(1, "ann", changed, 1),
+            letter(2, "bob", changed, 2),
+            letter(3, "ann", changed, 10),
+            letter(4, "ann", "taghouse.user.deleted", 10),
+            letter(5, "ann", changed, 11),
+        ];
+        dead.append(&letters, 100_000).await.unwrap();
+        assert_eq!(dead.users().await.unwrap(), ["ann", "bob"].map(str::to_owned).into());
+        let gone = Arc::new(HashMap::from([("ann".to_owned(), 10_000)]));
+        assert_eq!(dead.erase(gone.clone()).await.unwrap(), 2);
+        let left = DeadLetters::at(folder.path().to_owned()).first(9).await.unwrap();
+        let ids: Vec<&str> = left.letters.iter().map(DeadLetter::id).collect();
+        assert_eq!((ids, left.total), (vec!["t-2", "t-4", "t-5"], 3));
+        assert_eq!(dead.erase(gone).await.unwrap(), 0);
+    }
 }

@@ -5,12 +5,12 @@ use crate::client::Client;
 use crate::courier::Courier;
 use crate::destination::KnownDestination;
 use crate::record::SinkRecord;
-use crate::{DeadLetterList, Delivery, Networks, Outcome, Result};
+use crate::{DeadLetterList, Delivery, Error, Networks, Outcome, Result};
 use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use taghouse_model::{AppId, Clock, Entropy, Name};
+use taghouse_model::{AppId, Clock, Entropy, Name, TimestampMs};
 use taghouse_rules::Webhook;
 use taghouse_sink::trial;
 
@@ -96,6 +96,52 @@ impl Webhooks {
         self.record(app, sink).dead.count().await
     }
 
+    /// The sinks of an app of which anything is kept, be they defined or not.
+    async fn kept(&self, app: &AppId) -> Result<BTreeSet<Name>> {
+        let folder = self.folder.join(app.as_str());
+        let of_app = |(of, _): &&(AppId, Name)| of == app;
+        let mut sinks: BTreeSet<Name> =
+            self.records.lock().keys().filter(of_app).map(|(_, sink)| sink.clone()).collect();
+        let on_disk = taghouse_disk::blocking(move || folders(&folder)).await?;
+        sinks.extend(on_disk);
+        Ok(sinks)
+    }
+
+    /// The ids of users of whom an app has dead letters.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub async fn dead_letter_users(&self, app: &AppId) -> Result<BTreeSet<String>> {
+        let mut users = BTreeSet::new();
+        for sink in self.kept(app).await? {
+            users.extend(self.record(app, &sink).dead.users().await?);
+        }
+        Ok(users)
+    }
+
+    /// Removes the dead letters of users who were deleted since then; how many. `gone`: when, by id.
+    ///
+    /// # Errors
+    /// `Disk`; what was removed stays removed.
+    pub async fn erase_users(
+        &self,
+        app: &AppId,
+        gone: HashMap<String, TimestampMs>,
+    ) -> Result<u64> {
+        let (gone, mut erased) = (Arc::new(gone), 0);
+        for sink in self.kept(app).await? {
+            erased += self.record(app, &sink).dead.erase(gone.clone()).await?;
+        }
+        Ok(erased)
+    }
+
+    /// How many dead letters this process has written of an app.
+    pub fn buried(&self, app: &AppId) -> u64 {
+        let records = self.records.lock();
+        let of_app = records.iter().filter(|((of, _), _)| of == app);
+        of_app.map(|(_, record)| record.board.status().counts.dead_lettered).sum()
+    }
+
     /// Sends an event that says nothing, once, and tells what came of it.
     pub async fn test(&self, app: &AppId, sink: &Name, webhook: &Webhook) -> Tested {
         let courier = self.courier(app, sink, webhook);
@@ -119,6 +165,21 @@ impl Webhooks {
             said: attempt.said,
         }
     }
+}
+
+/// The names of the folders in a folder, which need not be there.
+fn folders(folder: &Path) -> Result<Vec<Name>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::disk(folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(Error::disk(folder))?.file_name();
+        names.extend(name.to_str().and_then(|name| Name::new(name).ok()));
+    }
+    Ok(names)
 }
 
 /// What came of a test.

@@ -59,7 +59,7 @@ async fn receipt(
     users: Vec<String>,
 ) -> Result<Json<ReceiptBody>, Problem> {
     let definitions = engine.definitions(app).await?;
-    let receipt = engine.users.delete(app, &users).await?;
+    let receipt = engine.delete_users(app, &users).await?;
     let tags = receipt.tags.into_iter();
     Ok(Json(ReceiptBody {
         deleted_at: local(receipt.deleted_ms, &definitions.app.time_zone),
