@@ -315,3 +315,120 @@ fn a_backup_whose_server_is_killed_is_none_and_leaves_nothing() {
     }
     panic!("no backup of forty was cut short");
 }
+
+const LIVE: &str = r#"
+kind: app
+id: t
+time_zone: UTC
+---
+{kind: source, name: site, format: segment}
+---
+{kind: tag, name: orders, type: int, mode: stream, aggregate: {events: [order], function: count}}
+---
+{kind: crowd, name: buyers, live: true, expression: "orders >= 2"}
+---
+{kind: sink, name: crm, webhook: {url: "http://127.0.0.1:1/hook", secret: "${WEBHOOK_SECRET}", retry_for: 1s}, start: earliest}
+"#;
+
+fn serve_live(house: &House) -> Server {
+    let mut command = house.command(&["serve", "--listen", "127.0.0.1:0", "--land-every", "0.2"]);
+    let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    command.args(["--webhook-networks", "127.0.0.1"]).env("WEBHOOK_SECRET", secret);
+    let server = Server::of(command, &house.path("serve.stderr"));
+    let server = server.unwrap_or_else(|said| panic!("the server did not start: {said}"));
+    eventually("readiness", || {
+        (server.call("GET", "/readyz", None, b"").status == 200).then_some(())
+    });
+    server
+}
+
+fn order(server: &Server, key: &str, user: &str, message: u64) {
+    let body = json!({"userId": user, "event": "order", "messageId": message.to_string()});
+    assert_eq!(server.post("/v1/track", key, &body).status, 200);
+}
+
+/// The ids and texts of the feed's records behind one; `Err`: the status.
+fn feed_behind(server: &Server, key: &str, from: &str) -> Result<Vec<(u64, String)>, u16> {
+    let path = format!("/api/v1/apps/t/changes?follow=false&from={from}");
+    let answer = server.get(&path, key);
+    if answer.status != 200 {
+        return Err(answer.status);
+    }
+    let text = String::from_utf8(answer.body).unwrap();
+    let blocks = text.split("\n\n").filter(|block| block.contains("data:"));
+    Ok(blocks
+        .map(|block| {
+            let id = block.lines().find_map(|line| line.strip_prefix("id:")).unwrap();
+            (id.trim().parse().unwrap(), block.to_owned())
+        })
+        .collect())
+}
+
+#[test]
+fn the_change_feed_and_dead_letters_are_put_back_and_no_id_means_two_things() {
+    let house = House::new();
+    house.ok(&["apply", "-f", house.file("app.yaml", LIVE).to_str().unwrap()]);
+    let server = serve_live(&house);
+    let admin = server.admin_key.clone().unwrap();
+    let write = house.ok(&["keys", "create", "--role", "write"]).trim().to_owned();
+    (0..4).for_each(|number| order(&server, &write, ["ann", "bob"][number as usize % 2], number));
+    let letters = |server: &Server, admin: &str| {
+        server.get("/api/v1/apps/t/sinks/crm/dead-letters", admin).json()["total"].as_u64()
+    };
+    let last = || feed_behind(&server, &admin, "earliest").unwrap().last().map(|(id, _)| *id);
+    eventually("both are members, and all is given up", || {
+        let told = feed_behind(&server, &admin, "earliest").unwrap();
+        let entered = told.iter().filter(|(_, text)| text.contains("enter")).count();
+        (entered == 2 && letters(&server, &admin) >= Some(told.len() as u64)).then_some(())
+    });
+    let at_backup = last().unwrap();
+    let before = feed_behind(&server, &admin, "earliest").unwrap();
+    let backup = house.path("backup");
+    house.ok(&["backup", backup.to_str().unwrap()]);
+    // The folder that was backed up goes on: somebody knows ids that the backup does not have.
+    (10..14).for_each(|number| order(&server, &write, "cid", number));
+    eventually("more is told", || (last() > Some(at_backup + 1)).then_some(()));
+    let known = last().unwrap();
+    drop(server);
+
+    let restored = restored(&house, &backup, "restored");
+    // The keys are those of the backup.
+    let server = serve_live(&restored);
+    assert_eq!(
+        feed_behind(&server, &admin, "earliest").unwrap(),
+        before,
+        "all is there, and no more"
+    );
+    assert_eq!(letters(&server, &admin), Some(before.len() as u64));
+    assert_eq!(feed_behind(&server, &admin, &at_backup.to_string()), Ok(Vec::new()));
+    assert_eq!(feed_behind(&server, &admin, &known.to_string()), Err(410));
+    (20..22).for_each(|number| order(&server, &write, "dee", number));
+    eventually("dee enters", || {
+        let told = feed_behind(&server, &admin, &at_backup.to_string()).unwrap();
+        assert!(told.iter().all(|(id, _)| *id > known + 1_000), "{told:?}");
+        told.iter().any(|(_, text)| text.contains("enter") && text.contains("dee")).then_some(())
+    });
+    let all = feed_behind(&server, &admin, "earliest").unwrap();
+    assert_eq!(&all[..before.len()], before, "nobody enters twice");
+    let entered = all.iter().filter(|(_, text)| text.contains("enter")).count();
+    assert_eq!(entered, 3, "{all:?}");
+    assert_eq!(feed_behind(&server, &admin, &known.to_string()), Err(410), "also later");
+    // The sink goes on behind what it has given up.
+    eventually("the sink goes on", || {
+        let sinks = server.get("/api/v1/apps/t/live", &admin).json()["sinks"].clone();
+        (sinks[0]["lag_records"] == 0 && letters(&server, &admin) == Some(all.len() as u64))
+            .then_some(())
+    });
+    let log = server.get("/api/v1/apps/t/sinks/crm/deliveries?limit=1000", &admin).json();
+    assert!(!log.to_string().contains("\"lost\""), "{log}");
+
+    // A backup of what was restored, restored, goes on too.
+    let again = house.path("again");
+    restored.ok(&["backup", again.to_str().unwrap()]);
+    drop(server);
+    let twice = restored.beside("twice");
+    twice.ok(&["restore", again.to_str().unwrap()]);
+    let server = serve_live(&twice);
+    assert_eq!(feed_behind(&server, &admin, "earliest").unwrap(), all);
+    assert_eq!(feed_behind(&server, &admin, &at_backup.to_string()).unwrap(), all[before.len()..]);
+}

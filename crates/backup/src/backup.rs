@@ -9,6 +9,7 @@ use std::time::Duration;
 use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_dictionary::Dictionary;
 use taghouse_disk::blocking;
+use taghouse_feed::Feeds;
 use taghouse_index::Index;
 use taghouse_ingest::Landing;
 use taghouse_lake::Lake;
@@ -33,12 +34,16 @@ pub struct BackupParts {
     pub dictionary: Arc<Dictionary>,
     /// Held still while the copy begins.
     pub users: Arc<Users>,
+    /// Copied: what subscribers and sinks go on with.
+    pub feeds: Arc<Feeds>,
     /// Held still while the copy begins.
     pub landing: Arc<Landing>,
     /// Says when it was.
     pub clock: Arc<dyn Clock>,
     /// The folder of segments and crowd versions.
     pub objects: PathBuf,
+    /// The folder of what webhooks could not deliver. It need not be there.
+    pub webhooks: PathBuf,
     /// The data folder.
     pub folder: PathBuf,
 }

@@ -48,6 +48,9 @@ pub enum Error {
     /// Of the dictionary.
     #[error(transparent)]
     Dictionary(#[from] taghouse_dictionary::Error),
+    /// Of the change feed.
+    #[error(transparent)]
+    Feed(#[from] taghouse_feed::Error),
     /// Of the index.
     #[error(transparent)]
     Index(#[from] taghouse_index::Error),
@@ -78,6 +81,7 @@ impl Error {
             Self::Disk { .. } => ErrorKind::Unavailable,
             Self::Catalog(error) => error.kind(),
             Self::Dictionary(error) => error.kind(),
+            Self::Feed(error) => error.kind(),
             Self::Index(error) => error.kind(),
             Self::Lake(error) => error.kind(),
             Self::Log(error) => error.kind(),

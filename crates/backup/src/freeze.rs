@@ -3,9 +3,9 @@
 //! 1. What is live is flushed, so that little is left to be flushed while writers wait.
 //! 2. Landings, users and indexes of all apps are held: no call lands, no value changes, nobody is
 //!    deleted or renumbered, no tag is published.
-//! 3. The log's content is fixed; the catalog is copied; the dictionary and the index's objects are
-//!    linked, in this order: what the catalog names is there, and what came since is named by
-//!    nothing.
+//! 3. The log's content is fixed; the catalog is copied; the change feed is copied, dead letters, the
+//!    dictionary and the index's objects are linked, in this order: what the catalog names is there,
+//!    and what came since is named by nothing. Only letters may be newer: their events are sent again.
 //! 4. All go on.
 
 use crate::backup::BackupParts;
@@ -56,9 +56,15 @@ pub(crate) async fn freeze(parts: &BackupParts, stage: &Path) -> Result<Frozen> 
     let log = parts.log.freeze().await?;
     let taken_ms = parts.clock.now_ms();
     parts.catalog.copy_to(&stage.join("catalog.db")).await?;
+    // Behind the catalog: what it says was given up, or told, is in them.
+    parts.feeds.copy_to(&stage.join("feed")).await?;
     let (dictionary, objects, stage) =
         (parts.dictionary.clone(), parts.objects.clone(), stage.to_owned());
+    let webhooks = parts.webhooks.clone();
     blocking(move || {
+        if webhooks.is_dir() {
+            link_all(&webhooks, &stage.join("webhooks"))?;
+        }
         dictionary.copy_to(&stage.join("dictionary"))?;
         link_all(&objects, &stage.join("objects"))
     })

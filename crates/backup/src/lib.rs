@@ -14,7 +14,7 @@
 //! # let above = tempfile::tempdir()?;
 //! let folder = above.path().join("not-a-backup");
 //! std::fs::create_dir(&folder)?;
-//! assert!(taghouse_backup::restore(&folder, &above.path().join("data")).is_err());
+//! assert!(taghouse_backup::restore(&folder, &above.path().join("data"), 0).is_err());
 //! # Ok(())
 //! # }
 //! ```

@@ -3,6 +3,8 @@ use crate::listing::{LISTING, Listing};
 use crate::{Error, Result};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use taghouse_feed::note_restored;
+use taghouse_model::TimestampMs;
 
 /// What was put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,11 +18,12 @@ pub struct Restored {
 }
 
 /// Makes a data folder of a backup: whole, or not at all. The folder must not be there, or be
-/// empty. Every file is held against what was written. Blocks.
+/// empty. Every file is held against what was written. The change feed gives no id that the folder
+/// which was backed up may have given until now. Blocks.
 ///
 /// # Errors
 /// `NoBackup`, `Damaged`, `Place`, `Disk`.
-pub fn restore(backup: &Path, folder: &Path) -> Result<Restored> {
+pub fn restore(backup: &Path, folder: &Path, now_ms: TimestampMs) -> Result<Restored> {
     let listing = Listing::read(backup)?;
     let is_empty =
         |folder: &Path| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
@@ -35,6 +38,7 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<Restored> {
     make_parent(&unfinished)?;
     fs::create_dir(&unfinished).map_err(Error::disk(&unfinished))?;
     let restored = copy_all(backup, &listing, &unfinished)
+        .and_then(|()| Ok(note_restored(&unfinished.join("feed"), listing.taken_ms, now_ms)?))
         .and_then(|()| fs::rename(&unfinished, folder).map_err(Error::disk(folder)));
     if let Err(error) = restored {
         // What is left there is in nobody's way.

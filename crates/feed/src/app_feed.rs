@@ -2,6 +2,7 @@
 
 use crate::feeds::{Extent, Retention};
 use crate::frame::put_frames;
+use crate::leaps::Leaps;
 use crate::record::Change;
 use crate::segment::{self, Segment};
 use crate::subscribers::Subscribers;
@@ -49,6 +50,8 @@ pub(crate) struct AppFeed {
     pub(crate) subscribers: Subscribers,
     /// By name of who holds it: records behind this id are kept, however old and many.
     held: Mutex<BTreeMap<String, u64>>,
+    /// Ids that it never gives.
+    pub(crate) leaps: Leaps,
 }
 
 impl AppFeed {
@@ -61,7 +64,9 @@ impl AppFeed {
         let mark = if folder.is_dir() { Some(open_mark(&folder)?) } else { None };
         let (mark, marked) = mark.unzip();
         let next = found.next.max(marked.flatten().unwrap_or(0) + 1);
-        // Behind a hole or damage a new file begins, so that every file is without gaps.
+        let leaps = Leaps::open(&folder, next - 1)?;
+        let next = next.max(leaps.end() + 1);
+        // Behind a hole, a leap or damage a new file begins, so that every file is without gaps.
         let file = found.last.filter(|_| next == found.next);
         Ok(Self {
             folder,
@@ -72,6 +77,7 @@ impl AppFeed {
             scheduled: AtomicBool::new(false),
             subscribers: Subscribers::default(),
             held: Mutex::default(),
+            leaps,
         })
     }
 
@@ -236,6 +242,16 @@ impl AppFeed {
     pub(crate) fn first(&self) -> u64 {
         let end = *self.end.borrow();
         self.segments.read().first().map_or(end + 1, |segment| segment.first)
+    }
+
+    /// Does something while nothing is written or removed. Blocks.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub(crate) fn at_rest(&self, work: impl FnOnce(&Path, &[Segment]) -> Result<()>) -> Result<()> {
+        let _writing = self.writing.lock();
+        let segments = self.segments.read().clone();
+        work(&self.folder, &segments)
     }
 
     /// The segment that has this record, and how many bytes it has.

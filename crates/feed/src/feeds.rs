@@ -7,7 +7,7 @@ use crate::record::Change;
 use crate::subscribers::Lag;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use taghouse_disk::blocking;
@@ -67,7 +67,12 @@ impl Feeds {
         }
     }
 
-    async fn feed(&self, app: &AppId) -> Result<Arc<AppFeed>> {
+    /// Where they are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) async fn feed(&self, app: &AppId) -> Result<Arc<AppFeed>> {
         let known = || self.apps.lock().get(app).cloned();
         if let Some(feed) = known() {
             return Ok(feed);

@@ -12,13 +12,16 @@
 //! does no harm, as after a crash, when the stream shows again what came since its checkpoint.
 //!
 //! The feed is not ground truth: where its files are lost, it goes on with higher ids, and readers
-//! are told to begin with the current values.
+//! are told to begin with the current values. A backup has it ([`Feeds::copy_to`]), and a restored one
+//! leaps over the ids that another feed may have given meanwhile ([`note_restored`]).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod app_feed;
+mod copy;
 mod error;
 mod feeds;
 mod frame;
+mod leaps;
 mod reader;
 mod record;
 mod segment;
@@ -29,6 +32,7 @@ mod value_bytes;
 
 pub use error::{Error, Result};
 pub use feeds::{Extent, Feeds, Retention};
+pub use leaps::note_restored;
 pub use reader::{FeedReader, Start};
 pub use record::{Change, Record};
 pub use subscribers::Lag;

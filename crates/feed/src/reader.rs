@@ -65,8 +65,13 @@ impl FeedReader {
         let next = match start {
             Start::Earliest => first,
             Start::Latest => last + 1,
-            Start::After(after) if after.saturating_add(1) >= first && after <= last => after + 1,
-            Start::After(after) => return Err(gone(&feed, after)),
+            Start::After(after) => {
+                let past = feed.leaps.past(after);
+                if past.saturating_add(1) < first || past > last || feed.leaps.lacks(after) {
+                    return Err(gone(&feed, after));
+                }
+                past + 1
+            }
         };
         Ok(Self { place: Some(Place { next, open: None }), feed, end, ending, progress: None })
     }
@@ -89,6 +94,7 @@ impl FeedReader {
     pub async fn read(&mut self) -> Result<Vec<Record>> {
         let last = *self.end.borrow_and_update();
         let Some(mut place) = self.place.take() else { return Ok(Vec::new()) };
+        place.next = self.feed.leaps.past(place.next - 1) + 1;
         self.progress.iter().for_each(|progress| progress.took(place.next - 1));
         if place.next > last {
             self.place = Some(place);
@@ -130,7 +136,7 @@ impl FeedReader {
 /// # Errors
 /// `Disk`; `Damaged`.
 pub(crate) async fn appended_behind(feed: Arc<AppFeed>, after: u64) -> Result<Option<TimestampMs>> {
-    let next = (after + 1).max(feed.first());
+    let next = (feed.leaps.past(after) + 1).max(feed.first());
     let read = blocking(move || Place { next, open: None }.read(&feed)).await;
     match read {
         Ok(records) => Ok(records.first().map(|record| record.at_ms)),

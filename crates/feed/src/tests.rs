@@ -310,3 +310,60 @@ proptest! {
         let _ = records(crate::frame::Fields { first: 1, records: count }, &bytes);
     }
 }
+
+fn user(number: usize) -> Change {
+    orders(&format!("u{number}"), 1)
+}
+
+#[tokio::test]
+async fn a_copy_holds_what_was_appended_and_a_restored_feed_leaps() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+    let (own, copy) = (folder.path().join("own"), folder.path().join("copy"));
+    let of_own = feeds(&own, &clock);
+    of_own.copy_to(&folder.path().join("nothing")).await.unwrap();
+    append(&of_own, &[user(1), user(2)]).await;
+    // It waits to be written, and is in the copy all the same.
+    of_own.append(&app(), 7, 9, &[user(3)]).await.unwrap();
+    of_own.copy_to(&copy).await.unwrap();
+    append(&of_own, &[user(4)]).await;
+    crate::note_restored(&copy, 0, 10).unwrap();
+
+    for restart in 0..3 {
+        let restored = feeds(&copy, &clock);
+        assert_eq!(ids(&read(&restored, Start::Earliest).await.unwrap())[..3], [1, 2, 3]);
+        append(&restored, &[user(5 + restart)]).await;
+        let behind = ids(&read(&restored, Start::After(3)).await.unwrap());
+        // A second more than a minute, at 1,000 ids a ms.
+        let first = 3 + (60_000 + 10) * 1_000 + 1;
+        let expected: Vec<u64> = (0..=restart as u64).map(|number| first + number).collect();
+        assert_eq!(behind, expected, "no gap, over restarts");
+        assert_eq!(ids(&read(&restored, Start::After(2)).await.unwrap())[0], 3);
+        for other in [4, first - 2] {
+            let refused = read(&restored, Start::After(other)).await;
+            assert!(matches!(refused, Err(Error::Gone { .. })), "{other}: {refused:?}");
+        }
+        // Its place is reported as that before the first record.
+        let reader = restored.reader(&app(), Start::After(3)).await.unwrap();
+        assert_eq!(reader.after(), first - 1);
+        assert!(restored.reader(&app(), Start::After(first - 1)).await.is_ok());
+    }
+
+    // An app that is new in the restored folder, and a reader who comes before its first record.
+    let restored = feeds(&copy, &clock);
+    let other = AppId::new("new").unwrap();
+    let mut early = restored.reader(&other, Start::After(0)).await.unwrap();
+    restored.append(&other, 7, 9, &[user(1)]).await.unwrap();
+    restored.flush(&other).await.unwrap();
+    assert_eq!(early.read().await.unwrap().len(), 1);
+
+    // Restored once more: behind all that there was.
+    let again = folder.path().join("again");
+    restored.copy_to(&again).await.unwrap();
+    crate::note_restored(&again, 10, 11).unwrap();
+    let restored = feeds(&again, &clock);
+    append(&restored, &[user(9)]).await;
+    let all = ids(&read(&restored, Start::Earliest).await.unwrap());
+    assert_eq!(all.len(), 7);
+    assert_eq!(ids(&read(&restored, Start::After(all[5])).await.unwrap()), [all[6]]);
+    assert!(all[6] > all[5] + 60_000_000);
+}

@@ -228,7 +228,9 @@ async fn wire(
         users: serving.users.clone(),
         landing: landing.clone(),
         clock: clock.clone(),
+        feeds: feeds.clone(),
         objects: paths.objects,
+        webhooks: paths.webhooks.clone(),
         folder: paths.folder,
     });
     let engine = Engine {

@@ -2,10 +2,12 @@
 
 use super::Context;
 use crate::serve::print;
+use crate::system::SystemClock;
 use crate::table::thousands;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::path::Path;
+use taghouse_model::Clock;
 use taghouse_wire::{BackupBody, NewBackup};
 
 /// Writes a backup through the server that holds the data, or by ourselves.
@@ -34,7 +36,7 @@ pub(crate) async fn backup(context: &Context, folder: &Path) -> Result<()> {
 
 /// Puts a backup where `data` says.
 pub(crate) fn restore(backup: &Path, data: &Path, as_json: bool) -> Result<()> {
-    let restored = taghouse_backup::restore(backup, data)?;
+    let restored = taghouse_backup::restore(backup, data, SystemClock.now_ms())?;
     let taken_at = jiff::Timestamp::from_millisecond(restored.taken_ms)?.to_string();
     if as_json {
         let answer = json!({ "folder": data.display().to_string(), "taken_at": taken_at, "files": restored.files, "bytes": restored.bytes });
