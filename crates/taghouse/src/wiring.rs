@@ -194,13 +194,7 @@ async fn wire(
     let Options { local_key, limits, feed, backups, webhooks, background } = options;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
-    // Ground truth: catalog, lake and log.
-    let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&paths.catalog).await?);
-    let lake = Arc::new(Lake::open(catalog.clone(), &paths.lake, clock.clone())?);
-    if let Some(location) = location {
-        location.settle(catalog.as_ref(), &lake).await?;
-    }
-    let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&paths.log)?);
+    let GroundTruth { catalog, lake, log } = GroundTruth::open(&paths, &clock, location).await?;
 
     // What is derived from it.
     let identities = Arc::new(Identities::new(lake.clone()));
@@ -257,6 +251,29 @@ async fn wire(
     };
     let keys = KeyRing::load(engine.catalog.as_ref(), local_key).await?;
     Ok(Arc::new(Server::new(Arc::new(engine), keys, limits, swept(&paths.uploads)?, backups)))
+}
+
+/// What all else can be made of.
+struct GroundTruth {
+    catalog: Arc<dyn Catalog>,
+    lake: Arc<Lake>,
+    log: Arc<dyn EventLog>,
+}
+
+impl GroundTruth {
+    async fn open(
+        paths: &DataPaths,
+        clock: &Arc<dyn Clock>,
+        location: Option<&FolderLocation>,
+    ) -> Result<Self> {
+        let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(&paths.catalog).await?);
+        let lake = Arc::new(Lake::open(catalog.clone(), &paths.lake, clock.clone())?);
+        if let Some(location) = location {
+            location.settle(catalog.as_ref(), &lake).await?;
+        }
+        let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&paths.log)?);
+        Ok(Self { catalog, lake, log })
+    }
 }
 
 /// The crates that answer questions.
