@@ -55,7 +55,7 @@ pub struct NotedId {
 /// The message ids of all apps, in one folder. It is opened when it is first needed, and again
 /// after a failure. Its calls block.
 ///
-/// Memory: about 13 bits an id for filters and a few megabytes; the ids are on disk.
+/// Memory: about 15 bits an id for filters and a few megabytes; the ids are on disk.
 pub struct MessageIds {
     folder: PathBuf,
     clock: Arc<dyn Clock>,

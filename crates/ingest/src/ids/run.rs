@@ -23,7 +23,7 @@ const BLOCK: usize = 8192;
 const BLOCK_HEAD: usize = 16;
 const PER_BLOCK: usize = (BLOCK - BLOCK_HEAD) / ENTRY_BYTES;
 
-/// An open run. Filter and first keys are in memory: about 13 bits an id.
+/// An open run. Filter and first keys are in memory: about 15 bits an id.
 pub(super) struct Run {
     path: PathBuf,
     file: File,
