@@ -54,9 +54,9 @@ pub(super) fn write(plan: &MergePlan, voids: &[Void], unfinished: PathBuf) -> Re
         let least = heads.iter().flatten().min_by_key(|entry| (entry.key, entry.position)).copied();
         let Some(least) = least else { break };
         writer.push(&least)?;
-        for at in 0..heads.len() {
-            if heads[at].is_some_and(|entry| entry.key == least.key) {
-                heads[at] = next(at)?;
+        for (at, head) in heads.iter_mut().enumerate() {
+            if head.is_some_and(|entry| entry.key == least.key) {
+                *head = next(at)?;
             }
         }
     }
