@@ -108,11 +108,10 @@ fn whoever_enters_or_leaves_is_looked_at() {
                     });
                 }
             }
-            for crowd in 0..40 {
+            for (crowd, rule) in rules.iter().enumerate() {
                 let watched = watches.rule(crowd).unwrap();
-                assert_eq!(watched.holds(&values), holds(crowd, &values), "{:?}", rules[crowd]);
+                assert_eq!(watched.holds(&values), holds(crowd, &values), "{rule:?}");
                 if holds(crowd, &before) != holds(crowd, &values) {
-                    let rule = &rules[crowd];
                     assert!(concerned.contains(&crowd), "{rule:?}: {before:?}, {values:?}");
                     moved += 1;
                 }
