@@ -138,30 +138,7 @@ impl StreamPlan {
             }
         }
         // 4. Live crowds, which may come and go while the states stay.
-        let with_states = tags.iter().take_while(|tag| tag.has_states()).count();
-        let mut watches = Watches::default();
-        for crowd in definitions.crowds.values().filter(|crowd| crowd.is_live) {
-            let rule = TagKind::Expression(Expression::Condition(crowd.checked.clone()));
-            let Some(fold) = derived(definitions, ValueType::Bool, &rule) else { continue };
-            let inputs = named(&tags, crowd.checked.names().into_iter());
-            let is_whole = inputs.len() == crowd.checked.names().len();
-            if matches!(part, Part::StatesBut(_)) || !is_whole {
-                continue;
-            }
-            let text = format!("crowd {} {rule:?} {:?}", crowd.name, zone(definitions));
-            let hash = with_inputs(xxh3_64(text.as_bytes()), &inputs, &tags);
-            let moving = rule.moves().then(|| Box::new(rule));
-            if moving.is_none() && inputs.iter().all(|(_, at)| *at < with_states) {
-                let types: Vec<ValueType> =
-                    inputs.iter().map(|(_, at)| tags[*at].value_type).collect();
-                watches.add(tags.len(), &crowd.checked, &inputs, &types);
-            }
-            let kind = LiveKind::Derived(Derived { fold, moving, inputs });
-            let (name, value_type) = (crowd.name.clone(), ValueType::Bool);
-            tags.push(LiveTag { name, hash, value_type, kind, is_crowd: true });
-        }
-        watches.finish();
-        let watches = Arc::new(watches);
+        let watches = Arc::new(add_crowds(&mut tags, definitions, part));
         let fingerprint = fingerprint(definitions, &live);
         let definitions = definitions.clone();
         Ok(Some(Self { definitions, fold, tags, watches, fingerprint }))
@@ -212,6 +189,34 @@ impl LiveTag {
     fn new(tag: &TagDefinition, hash: u64, kind: LiveKind) -> Self {
         Self { name: tag.name.clone(), hash, value_type: tag.value_type, kind, is_crowd: false }
     }
+}
+
+/// Adds the live crowds of which all tags are there. Gives those that are computed only where a
+/// comparison of theirs changes.
+fn add_crowds(tags: &mut Vec<LiveTag>, definitions: &Definitions, part: Part<'_>) -> Watches {
+    let with_states = tags.iter().take_while(|tag| tag.has_states()).count();
+    let mut watches = Watches::default();
+    for crowd in definitions.crowds.values().filter(|crowd| crowd.is_live) {
+        let rule = TagKind::Expression(Expression::Condition(crowd.checked.clone()));
+        let Some(fold) = derived(definitions, ValueType::Bool, &rule) else { continue };
+        let inputs = named(tags, crowd.checked.names().into_iter());
+        let is_whole = inputs.len() == crowd.checked.names().len();
+        if matches!(part, Part::StatesBut(_)) || !is_whole {
+            continue;
+        }
+        let text = format!("crowd {} {rule:?} {:?}", crowd.name, zone(definitions));
+        let hash = with_inputs(xxh3_64(text.as_bytes()), &inputs, tags);
+        let moving = rule.moves().then(|| Box::new(rule));
+        if moving.is_none() && inputs.iter().all(|(_, at)| *at < with_states) {
+            let types: Vec<ValueType> = inputs.iter().map(|(_, at)| tags[*at].value_type).collect();
+            watches.add(tags.len(), &crowd.checked, &inputs, &types);
+        }
+        let kind = LiveKind::Derived(Derived { fold, moving, inputs });
+        let (name, value_type) = (crowd.name.clone(), ValueType::Bool);
+        tags.push(LiveTag { name, hash, value_type, kind, is_crowd: true });
+    }
+    watches.finish();
+    watches
 }
 
 /// The numbers of these tags, with their names.

@@ -213,7 +213,7 @@ impl TagWatch {
                 let passed = self.steps[from..].iter().take_while(|step| step.at <= high);
                 passed.flat_map(|step| &step.crowds).copied().for_each(&mut *see);
             }
-            // It comes or goes, or is no number.
+            // It comes or goes, or is not a number.
             _ => self.comparisons.iter().for_each(compare),
         }
         self.always.iter().copied().for_each(see);
