@@ -31,7 +31,7 @@ pub struct Absorbed {
 }
 
 /// The partial aggregate of a tile, of one kind or of any.
-trait TilePartial: Clone {
+pub(crate) trait TilePartial: Clone {
     fn read(form: PartialForm, slice: TileSlice<'_>) -> Option<Self>;
     fn merge(&mut self, form: PartialForm, other: &Self);
     fn write(&self, form: PartialForm, tile: i64, out: &mut StateWriter);
@@ -93,8 +93,21 @@ impl TilePartial for Sum {
     }
 }
 
+/// The tiles of a state, and those that come to them.
+pub(crate) struct Step<'a> {
+    pub(crate) old: TileBytes<'a>,
+    pub(crate) new: TileBytes<'a>,
+    pub(crate) how: Absorb,
+}
+
+/// What tiles come to before and after.
+pub(crate) struct Sides<P> {
+    pub(crate) before: InWindow<P>,
+    pub(crate) now: InWindow<P>,
+}
+
 /// What the tiles in the window come to.
-struct InWindow<P>(Option<P>);
+pub(crate) struct InWindow<P>(pub(crate) Option<P>);
 
 impl<P: TilePartial> InWindow<P> {
     fn add(&mut self, form: PartialForm, partial: &P) {
@@ -122,32 +135,50 @@ impl TagFold<'_> {
         see: impl FnMut(TimestampMs),
     ) -> Result<Absorbed> {
         use AggregateFunction as F;
-        match self.tag.form() {
+        let form = self.tag.form();
+        let writer = StateWriter::behind(std::mem::take(out));
+        let step = Step { old: TileBytes::new(form, state), new: TileBytes::new(form, more), how };
+        match form {
             PartialForm::Aggregate { function: F::Count, .. } => {
-                self.absorb_as::<Count>(state, more, how, out, see)
+                self.absorb_as::<Count>(step, writer, out, see)
             }
             PartialForm::Aggregate { function: F::Sum | F::Avg, cells: CellKind::Number } => {
-                self.absorb_as::<Sum>(state, more, how, out, see)
+                self.absorb_as::<Sum>(step, writer, out, see)
             }
-            _ => self.absorb_as::<AnyPartial>(state, more, how, out, see),
+            _ => self.absorb_as::<AnyPartial>(step, writer, out, see),
         }
     }
 
     fn absorb_as<P: TilePartial>(
         &self,
-        state: &[u8],
-        more: &[u8],
-        how: Absorb,
+        step: Step<'_>,
+        writer: StateWriter,
+        out: &mut Vec<u8>,
+        see: impl FnMut(TimestampMs),
+    ) -> Result<Absorbed> {
+        let as_of_ms = step.how.as_of_ms;
+        let Sides { before, now } = self.step::<P>(step, writer, out, see)?;
+        let look = |all: InWindow<P>| match all.0 {
+            Some(all) => self.tag.look(all.any(), as_of_ms),
+            None => Look::steady(Outcome::Nothing),
+        };
+        Ok(Absorbed { before: look(before).outcome, now: look(now) })
+    }
+
+    /// What the tiles in the window come to before and after, of those that are gone through.
+    pub(crate) fn step<P: TilePartial>(
+        &self,
+        step: Step<'_>,
+        mut writer: StateWriter,
         out: &mut Vec<u8>,
         mut see: impl FnMut(TimestampMs),
-    ) -> Result<Absorbed> {
+    ) -> Result<Sides<P>> {
         let (form, span) = (self.tag.form(), &self.tag.span);
+        let Step { old: mut left, new: mut right, how } = step;
         let (first, last) = span.range(how.as_of_ms);
         let in_window = |tile: i64| first <= tile && tile <= last;
         let (mut before, mut now) = (InWindow::<P>(None), InWindow::<P>(None));
-        let (mut left, mut right) = (TileBytes::new(form, state), TileBytes::new(form, more));
         let (mut old, mut new) = (left.next()?, right.next()?);
-        let mut writer = StateWriter::behind(std::mem::take(out));
         loop {
             let order = match (old, new) {
                 (None, None) => break,
@@ -196,10 +227,6 @@ impl TagFold<'_> {
             }
         }
         *out = writer.bytes;
-        let look = |all: InWindow<P>| match all.0 {
-            Some(all) => self.tag.look(all.any(), how.as_of_ms),
-            None => Look::steady(Outcome::Nothing),
-        };
-        Ok(Absorbed { before: look(before).outcome, now: look(now) })
+        Ok(Sides { before, now })
     }
 }

@@ -25,6 +25,7 @@ mod attribute_fold;
 mod batch;
 mod bound;
 mod cell;
+mod closed;
 mod column;
 mod derived;
 mod error;
@@ -52,6 +53,7 @@ pub use batch::{
     AttributeBatch, AttributePlan, BatchAttributes, BatchFold, BatchPlan, Skipped, TagValues,
 };
 pub use bound::{StateBound, Unbounded};
+pub use closed::ClosedTiles;
 pub use column::{ColumnBuilder, ColumnReader};
 pub use derived::DerivedFold;
 pub use error::{Error, Result};

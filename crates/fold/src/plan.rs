@@ -1,7 +1,7 @@
 use crate::cell::Cell;
 use crate::column::{Columns, Expression};
 use crate::journey::{Look, Machine, Sequence, Session};
-use crate::partial::{AnyPartial, PartialForm};
+use crate::partial::{AnyPartial, Finished, PartialForm};
 use crate::spec::Spec;
 use crate::tile::{Span, Tiling};
 use crate::{Calendar, Outcome, Result};
@@ -87,6 +87,16 @@ impl PlannedTag {
             PlannedKind::Session(session) => PartialForm::Sessions { gap_ms: session.gap_ms },
             PlannedKind::State(_) => PartialForm::Trace { keyed: false },
             PlannedKind::Sequence { keyed, .. } => PartialForm::Trace { keyed: *keyed },
+        }
+    }
+
+    /// What so many different values come to.
+    pub(crate) fn look_count(&self, count: u64) -> Look {
+        match &self.kind {
+            PlannedKind::Aggregate(spec) => {
+                Look::steady(spec.outcome(Finished::Count(count), Cell::clone))
+            }
+            _ => Look::steady(Outcome::Nothing),
         }
     }
 

@@ -183,7 +183,7 @@ pub(crate) struct TileSlice<'a> {
 }
 
 impl TileSlice<'_> {
-    fn partial(&self, form: PartialForm) -> Result<AnyPartial> {
+    pub(crate) fn partial(&self, form: PartialForm) -> Result<AnyPartial> {
         AnyPartial::read(form, self.lead, &mut &*self.bytes).ok_or(Error::State)
     }
 }
@@ -198,6 +198,16 @@ pub(crate) struct TileBytes<'a> {
 impl<'a> TileBytes<'a> {
     pub(crate) fn new(form: PartialForm, state: &'a [u8]) -> Self {
         Self { form, rest: state, before: None }
+    }
+
+    /// Of the part of a state that comes behind a tile.
+    pub(crate) fn behind(form: PartialForm, rest: &'a [u8], tile: i64) -> Self {
+        Self { form, rest, before: Some(tile) }
+    }
+
+    /// The bytes that are not gone through.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<TileSlice<'a>>> {
@@ -286,6 +296,11 @@ impl StateWriter {
     /// Writes behind these bytes.
     pub(crate) fn behind(bytes: Vec<u8>) -> Self {
         Self { bytes, before: None }
+    }
+
+    /// Goes on behind a tile that the bytes end with.
+    pub(crate) fn behind_tile(bytes: Vec<u8>, tile: i64) -> Self {
+        Self { bytes, before: Some(tile) }
     }
 
     /// Begins another state behind the one before.

@@ -6,7 +6,10 @@ use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray}
 use arrow::record_batch::RecordBatch;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
-use taghouse_fold::{BatchFold, BatchPlan, Calendar, ColumnReader, EventBatch, FoldPlan, TileFold};
+use taghouse_fold::{
+    Absorb, BatchFold, BatchPlan, Calendar, ClosedTiles, ColumnReader, EventBatch, FoldPlan,
+    TileFold,
+};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{Aggregate, AggregateFunction, EventTag, Window, parse_scalar};
 
@@ -132,4 +135,32 @@ fn up_to_the_bound_it_is_exact() {
     let estimate = batch_count(&aggregate, &over);
     assert_ne!(estimate, 1001, "an estimate that is exact by chance: take another number");
     assert_eq!(merged(&aggregate, &over).1, estimate);
+}
+
+/// The tiles that are over are merged once: what an event costs then hangs on the open tile.
+#[test]
+fn closed_tiles_are_merged_once() {
+    for (values, bound) in [(20_000_i64, 100_000_u32), (20_000, 100)] {
+        let aggregate = aggregate("sku", bound);
+        let calendar = Calendar::new(&TimeZone::UTC);
+        let tags = [(EventTag::Aggregate(&aggregate), ValueType::Int)];
+        let plan = Arc::new(FoldPlan::new(&tags, &types, &calendar).unwrap());
+        let tag = plan.tag(0);
+        let mut state = state_of(&plan, &events(0..values));
+        // Of the newest day, one that is known and one that is new.
+        let more = state_of(&plan, &events([29, values / 30 * 30 + 29].into_iter()));
+        let how = Absorb { as_of_ms: AS_OF_MS - 1, trims: true, compares: true };
+        let mut closed = None;
+        for round in 0..4 {
+            let (mut plain, mut out) = (Vec::new(), Vec::new());
+            let expected = tag.absorb(&state, &more, how, &mut plain, |_| ()).unwrap();
+            let found =
+                tag.absorb_beside(&state, &more, how, &mut out, &mut closed, |_| ()).unwrap();
+            assert_eq!(out, plain);
+            assert_eq!((found.before, found.now.outcome), (expected.before, expected.now.outcome));
+            let kept = closed.as_ref().map_or(0, ClosedTiles::memory_bytes);
+            assert!(kept > state.len() as u64, "round {round}: {kept} bytes are kept");
+            state = out;
+        }
+    }
 }

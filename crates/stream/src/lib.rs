@@ -23,6 +23,7 @@ mod ahead;
 mod bounds;
 mod by_hand;
 mod checkpoint;
+mod closed;
 mod derive;
 mod derive_watched;
 mod emission;

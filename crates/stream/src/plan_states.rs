@@ -1,10 +1,17 @@
 //! What the states of a tag are by its kind: how they merge, and which value they come to.
 
-use crate::plan::{LiveKind, StreamPlan};
+use crate::closed::ClosedMerges;
+use crate::plan::{LiveKind, LiveTag, StreamPlan};
 use crate::store::{PageKey, PageKind};
 use crate::{Error, Result};
 use taghouse_fold::{Absorb, Absorbed, Look, Outcome};
-use taghouse_model::{TimestampMs, Value};
+use taghouse_model::{Ordinal, TimestampMs, Value};
+
+/// What is kept beside the states of a user.
+pub(crate) struct Beside<'a> {
+    pub(crate) closed: &'a mut ClosedMerges,
+    pub(crate) user: Ordinal,
+}
 
 impl StreamPlan {
     /// Where the states of a page of a tag's users are.
@@ -27,9 +34,18 @@ impl StreamPlan {
         more: &[u8],
         how: Absorb,
         out: &mut Vec<u8>,
+        beside: Beside<'_>,
         see: impl FnMut(TimestampMs),
     ) -> Result<Absorbed> {
-        match &self.tags[tag].kind {
+        let LiveTag { hash, kind, .. } = &self.tags[tag];
+        match kind {
+            LiveKind::OverEvents if ClosedMerges::is_for(state) => {
+                let Beside { closed: all, user } = beside;
+                let (fold, mut closed) = (self.fold.tag(tag), all.take(*hash, user));
+                let absorbed = fold.absorb_beside(state, more, how, out, &mut closed, see)?;
+                all.put(*hash, user, closed);
+                Ok(absorbed)
+            }
             LiveKind::OverEvents => Ok(self.fold.tag(tag).absorb(state, more, how, out, see)?),
             LiveKind::Attribute { .. } | LiveKind::Derived(_) => {
                 let new = self.merged(tag, state, more)?;

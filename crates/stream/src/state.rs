@@ -1,10 +1,12 @@
 //! The states of one app: what events, deletions and time do to them, and what that changes.
 
 use crate::ahead::Ahead;
+use crate::closed::ClosedMerges;
 use crate::emission::NewValue;
 use crate::intake::TakenIn;
 use crate::page::{Page, page_of, rewrite};
 use crate::plan::StreamPlan;
+use crate::plan_states::Beside;
 use crate::store::{PageKey, PageKind, PageStore};
 use crate::timers::{Due, Timers};
 use crate::{Error, Result};
@@ -73,6 +75,7 @@ pub(crate) struct AppState {
     pub(crate) moved: BTreeMap<usize, Bitmap>,
     /// Rows that do not count yet.
     pub(crate) ahead: Ahead,
+    closed: ClosedMerges,
     /// Whose states are erased.
     deleted: Bitmap,
     /// Who has values of the derived tags.
@@ -101,6 +104,7 @@ impl AppState {
             timers,
             moved: BTreeMap::new(),
             ahead,
+            closed: ClosedMerges::new(),
             deleted: Bitmap::new(),
             seen: Bitmap::new(),
             seen_more: false,
@@ -168,7 +172,7 @@ impl AppState {
         let settled = !self.timers.are_due(tag, self.now_ms);
         let known = settled && self.position >= self.shown_unknown;
         let how = Absorb { as_of_ms: self.now_ms, trims: settled, compares: known };
-        let Self { plan, store, timers, .. } = self;
+        let Self { plan, store, timers, closed, .. } = self;
         let mut changed = Vec::new();
         for pages in in_pages(&ordinals).chunks(PAGES_AT_ONCE) {
             let keys: Vec<PageKey> =
@@ -179,8 +183,9 @@ impl AppState {
                 let change = |number: usize, old: &[u8], new: &mut Vec<u8>| {
                     let Update { ordinal, more } = &updates[number];
                     let mut see = |at_ms| timers.add(tag, at_ms, *ordinal);
+                    let beside = Beside { closed, user: *ordinal };
                     let Absorbed { before, now } =
-                        plan.absorb(tag, old, more, how, new, &mut see)?;
+                        plan.absorb(tag, old, more, how, new, beside, &mut see)?;
                     now.next_ms.into_iter().for_each(see);
                     let (before, now) = (before.value(), now.outcome.value());
                     if !known || before != now {

@@ -147,6 +147,22 @@ impl AnyPartial {
         }
     }
 
+    /// How many different values both have, where this is a count of such and counting them takes
+    /// neither apart.
+    pub(crate) fn count_with(&self, form: PartialForm, other: &Self) -> Option<u64> {
+        match (form, self, other) {
+            (PartialForm::Distinct { bound, .. }, Self::Distinct(a), Self::Distinct(b)) => {
+                a.exact_with(b, bound)
+            }
+            (
+                PartialForm::Aggregate { function: AggregateFunction::CountDistinct, .. },
+                Self::Members(a),
+                Self::Members(b),
+            ) => Some(a.len_with(b) as u64),
+            _ => None,
+        }
+    }
+
     /// What an aggregate's comes to; of another tag nothing.
     pub(crate) fn finish(self) -> Finished<Cell> {
         each!(self, partial => Partial::finish(partial, &Natural),

@@ -44,8 +44,23 @@ impl<K: Ord + Clone> Members<K> {
 
     /// Takes in what another has.
     pub(crate) fn add(&mut self, other: &Self) {
-        self.keys.extend(other.keys.iter().cloned());
         self.settle();
+        if other.sorted < other.keys.len() {
+            self.keys.extend(other.keys.iter().cloned());
+            return self.settle();
+        }
+        // Both are in order: the tiles of a state, one after the other.
+        let mut all = Vec::with_capacity(self.keys.len() + other.keys.len());
+        let mut others = other.keys.iter().peekable();
+        for key in std::mem::take(&mut self.keys) {
+            while let Some(other) = others.next_if(|other| **other < key) {
+                all.push(other.clone());
+            }
+            others.next_if(|other| **other == key);
+            all.push(key);
+        }
+        all.extend(others.cloned());
+        (self.sorted, self.keys) = (all.len(), all);
     }
 
     /// Whether there are more than so many.
@@ -59,6 +74,12 @@ impl<K: Ord + Clone> Members<K> {
     /// The values, in the order of keys once they are settled.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &K> {
         self.keys.iter()
+    }
+
+    /// How many there are with those of another. Both are settled.
+    pub(crate) fn len_with(&self, other: &Self) -> usize {
+        let is_new = |key: &&K| self.keys.binary_search(key).is_err();
+        self.keys.len() + other.keys.iter().filter(is_new).count()
     }
 
     /// How many there are, once they are settled.

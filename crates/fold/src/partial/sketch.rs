@@ -90,6 +90,13 @@ impl Distinct {
         *self = Self::Estimated(estimated);
     }
 
+    /// How many there are with those of another, if that needs no estimate.
+    pub(crate) fn exact_with(&self, other: &Self, bound: usize) -> Option<u64> {
+        let (Self::Exact(a), Self::Exact(b)) = (self, other) else { return None };
+        let both = a.len_with(b);
+        (both <= bound).then_some(both as u64)
+    }
+
     pub(crate) fn finish(self) -> Finished<Cell> {
         match self {
             Self::Exact(members) => Finished::Count(members.len() as u64),

@@ -3,10 +3,11 @@ use crate::naive;
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
+use std::cell::RefCell;
 use std::sync::Arc;
 use taghouse_fold::{
-    Absorb, BatchFold, BatchPlan, ColumnBuilder, ColumnReader, EventBatch, FoldPlan, Outcome,
-    StateBound, TagFold, TileFold,
+    Absorb, Absorbed, BatchFold, BatchPlan, ClosedTiles, ColumnBuilder, ColumnReader, EventBatch,
+    FoldPlan, Outcome, StateBound, TagFold, TileFold,
 };
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::EventTag;
@@ -33,6 +34,11 @@ pub(crate) fn state(plan: &Arc<FoldPlan>, parts: &[Vec<&Event>]) -> Vec<u8> {
     state
 }
 
+thread_local! {
+    /// What was kept beside a state before, maybe of another tag.
+    static CLOSED: RefCell<Option<ClosedTiles>> = const { RefCell::new(None) };
+}
+
 /// What both have seen; taking `more` in in one pass is merging, trimming and looking.
 pub(crate) fn absorbed(tag: TagFold<'_>, state: &[u8], more: &[u8], as_of_ms: i64) -> Vec<u8> {
     let whole = tag.merge(state, more).unwrap();
@@ -44,6 +50,21 @@ pub(crate) fn absorbed(tag: TagFold<'_>, state: &[u8], more: &[u8], as_of_ms: i6
             tag.trim(&mut expected, as_of_ms).unwrap();
         }
         assert_eq!(out, [b"before".to_vec(), expected.clone()].concat());
+        // With what is kept of closed tiles: of another state at first, then of this one.
+        let mut closed = CLOSED.take();
+        for _ in 0..2 {
+            let (mut out, mut seen) = (b"before".to_vec(), Vec::new());
+            let beside = tag
+                .absorb_beside(state, more, how, &mut out, &mut closed, |at_ms| seen.push(at_ms))
+                .unwrap();
+            assert_eq!(out, [b"before".to_vec(), expected.clone()].concat());
+            let of = |absorbed: &Absorbed| {
+                let Absorbed { before, now } = absorbed;
+                (before.clone(), now.outcome.clone(), now.next_ms)
+            };
+            assert_eq!((of(&beside), &seen), (of(&absorbed), &moments));
+        }
+        CLOSED.set(closed);
         let before =
             if compares { tag.outcome(state, as_of_ms).unwrap() } else { Outcome::Nothing };
         let now = tag.look(&whole, as_of_ms).unwrap();
