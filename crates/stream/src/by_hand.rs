@@ -7,6 +7,7 @@
 use crate::Result;
 use crate::derive::Column;
 use crate::emission::NewValue;
+use crate::gone::Gone;
 use crate::intake::text;
 use crate::members::Members;
 use crate::plan::{LiveKind, StreamPlan};
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use taghouse_disk::blocking;
 use taghouse_feed::Change;
 use taghouse_index::{Bitmap, Snapshot};
-use taghouse_ingest::{Admitted, LogRecord, RecordBody, landed};
+use taghouse_ingest::{Admitted, HandChange, LogRecord, RecordBody, landed};
 use taghouse_lake::layout;
 use taghouse_model::{Ordinal, Value};
 use taghouse_rules::Definitions;
@@ -136,7 +137,7 @@ impl Stream {
     }
 
     /// Notes who has values by hand from now on. The changes are made: whoever shared the users waited
-    /// for them.
+    /// for them. What is older than a deletion of its user says nothing of who has the id now.
     ///
     /// # Errors
     /// Of the users.
@@ -145,10 +146,12 @@ impl Stream {
         members: &mut Members,
         users: &SharedUsers<'_>,
         rows: &Admitted<'_>,
+        gone: &Gone,
     ) -> Result<Touched> {
         let is_live =
             |tag: &str| rows.definitions.tags.get(tag).is_some_and(|tag| tag.mode.is_live());
-        let of_live = rows.changed.iter().filter(|change| is_live(&change.tag));
+        let stands = |change: &&HandChange| !gone.hides(&change.user_id, change.position);
+        let of_live = rows.changed.iter().filter(|change| is_live(&change.tag)).filter(stands);
         let (mut tags, mut ids) = (BTreeSet::new(), BTreeSet::new());
         for change in of_live {
             tags.insert(change.tag.clone());
@@ -313,7 +316,7 @@ impl AppState {
 }
 
 /// The values of tags that are shown, one for each user.
-fn columns(
+pub(crate) fn columns(
     snapshot: &Arc<Snapshot>,
     tags: &BTreeMap<usize, String>,
     users: &[Ordinal],

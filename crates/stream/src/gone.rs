@@ -160,6 +160,12 @@ impl Gone {
         self.unread.get(id).is_some_and(|gone| gone.position > position)
     }
 
+    /// Whether what a call did to the id at the position was the doing of a user who goes later.
+    pub(crate) fn hides(&self, id: &str, position: u64) -> bool {
+        let goes_with = self.with_user.get(id).is_some_and(|with| with.gone.position > position);
+        goes_with || self.goes_later(id, position)
+    }
+
     /// The rows that are from after their user went, and came after it.
     ///
     /// # Errors

@@ -274,7 +274,9 @@ pub(crate) async fn take_rows(
         rows: visible(rows.attributes, rows.attribute_positions)?,
         batch: &by_user(rows.attributes, identities)?,
     };
-    let unseen = rows.changed.iter().filter(|change| change.position > state.position);
+    let unseen = rows.changed.iter().filter(|change| {
+        change.position > state.position && !gone.hides(&change.user_id, change.position)
+    });
     let named: Vec<_> = unseen.map(|change| identities.user_of(&change.user_id)).collect();
     let intake = Intake {
         events: Some(events),

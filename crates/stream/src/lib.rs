@@ -41,6 +41,7 @@ mod partial;
 mod plan;
 mod plan_states;
 mod rebuild;
+mod returned;
 mod saved_members;
 mod segments;
 mod slot;

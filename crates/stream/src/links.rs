@@ -4,6 +4,7 @@
 use crate::emission::Shown;
 use crate::gone::Linked;
 use crate::intake::{TakenIn, text};
+use crate::returned::Returned;
 use crate::slot::{Serving, Slot};
 use crate::stream::Stream;
 use crate::{Error, Result};
@@ -43,9 +44,14 @@ impl Stream {
         users: &SharedUsers<'_>,
         rows: &Admitted<'_>,
     ) -> Result<()> {
+        let gone = |of: &LinkEvent| rows.gone.iter().any(|gone| gone.position == of.position);
         for link in rows.links {
-            let gone = |of: &LinkEvent| rows.gone.iter().any(|gone| gone.position == of.position);
-            if link.links {
+            let undoes = |later: &LinkEvent| {
+                !later.links && later.id == link.id && later.position > link.position
+            };
+            if link.links && rows.links.iter().any(|later| undoes(later) && !gone(later)) {
+                self.keep_own(slot, users, link).await?;
+            } else if link.links {
                 self.follow_link(slot, users, link, rows.after).await?;
             } else if !gone(link) {
                 // What came under the id is part of the user's states: nobody knows which.
@@ -68,6 +74,10 @@ impl Stream {
         if slot.gone.goes_later(id, *position) {
             // The id that is known by now is of somebody who came back since.
             return Ok(());
+        }
+        let identities = self.parts.identities.of(users.app()).await?;
+        if !is_gone && identities.user_of(id) == id.as_str() {
+            return self.keep_own(slot, users, link).await;
         }
         let known = users.lookup(vec![id.clone()]).await?;
         let Some(from) = known.into_iter().next().flatten() else {
@@ -104,6 +114,24 @@ impl Stream {
             }
         }
         users.retire(vec![from]).await?;
+        Ok(())
+    }
+
+    /// Follows the link of an id that is its own again by now: whoever has the id stays. What the
+    /// link and its end did to states is computed from the lake, once the end is read.
+    async fn keep_own(
+        &self,
+        slot: &mut Slot,
+        users: &SharedUsers<'_>,
+        link: &LinkEvent,
+    ) -> Result<()> {
+        let Slot { serving, members, .. } = slot;
+        let replayed = |s: &&Serving| s.lacks(link) && link.position <= s.state.shown_unknown;
+        if let Some(Serving { state, .. }) = serving.as_ref().filter(replayed) {
+            // A process that was killed may have taken the id away, and not told of it.
+            self.tell_linked(state.now_ms, users, link).await?;
+            Returned::of(vec![link.id.clone()], state, members, users).await?;
+        }
         Ok(())
     }
 

@@ -167,7 +167,7 @@ fn crowds_of(changed: &ChangedTags, tags: usize, crowds: &mut CrowdUsers) {
 
 impl Stream {
     /// The values that derived tags and live crowds have for these users, unless they are deleted.
-    async fn derived(
+    pub(crate) async fn derived(
         &self,
         state: &mut AppState,
         members: &Members,

@@ -7,6 +7,7 @@ use crate::gone::Gone;
 use crate::intake::{TakenIn, take_rows};
 use crate::members::Members;
 use crate::plan::StreamPlan;
+use crate::returned::Returned;
 use crate::slot::{Serving, Slot};
 use crate::state::AppState;
 use crate::{Error, Result, Status};
@@ -294,7 +295,8 @@ impl Stream {
         let users = self.parts.users.share(rows.app).await;
         self.find_gone(slot, rows.app).await?;
         self.find_by_hand(rows.definitions, &mut slot.members, &users).await?;
-        let by_hand = self.note_by_hand(&mut slot.members, &users, rows).await?;
+        let Slot { gone, members, .. } = &mut *slot;
+        self.note_by_hand(members, &users, rows, gone).await?;
         slot.gone.read(rows.gone);
         let deleted = users.deleted().await?;
         let now_ms = self.parts.clock.now_ms();
@@ -305,8 +307,10 @@ impl Stream {
         slot.members.erase(&deleted);
         let Slot { serving, building, members, .. } = slot;
         // Before what is shown: who was deleted and came back is another user.
+        let mut returned = Returned::default();
         if let Some(Serving { state, .. }) = serving.as_ref().or(building.as_ref()) {
-            self.tell_of_calls(state, members, &users, rows).await?;
+            let deleted = self.tell_of_calls(state, members, &users, rows).await?;
+            returned = Returned::of(deleted, state, members, &users).await?;
         }
         self.follow_links(slot, &users, rows).await?;
         let identities = self.parts.identities.of(rows.app).await?;
@@ -317,7 +321,10 @@ impl Stream {
             let shown = Shown { changed, fresh, position: rows.through };
             *emitted += self.emit(state, members, &users, shown).await?;
             state.position = state.position.max(rows.through);
+            // Not who was noted above: a link may have given an id another ordinal since.
+            let by_hand = self.note_by_hand(members, &users, rows, gone).await?;
             self.tell_by_hand(state, members, &users, &by_hand).await?;
+            self.tell_returned(state, members, &users, returned).await?;
         }
         if let Some(Serving { state, .. }) = building {
             take_rows(state, &users, gone, &identities, rows).await?;

@@ -88,7 +88,8 @@ impl Stream {
         Ok(told?)
     }
 
-    /// Tells of what calls do without the stream: deletions, and values changed by hand.
+    /// Tells of what calls do without the stream: deletions, and values changed by hand. The ids of
+    /// whom it says that they are deleted.
     ///
     /// # Errors
     /// Of the index and the feed.
@@ -98,15 +99,16 @@ impl Stream {
         members: &mut Members,
         users: &SharedUsers<'_>,
         rows: &Admitted<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         let unseen = |position: u64| position > state.position;
-        let mut changes = Vec::new();
+        let (mut changes, mut deleted) = (Vec::new(), Vec::new());
         for gone in rows.gone.iter().filter(|gone| unseen(gone.position)) {
             let told = members.told_deleted.get(&gone.user_id);
             if told.is_none_or(|told| *told < gone.position) {
                 members.told_deleted.insert(gone.user_id.clone(), gone.position);
                 members.changed = true;
                 changes.push(Change::UserDeleted { user: gone.user_id.as_str().into() });
+                deleted.push(gone.user_id.clone());
             }
         }
         let by_hand: Vec<&HandChange> =
@@ -114,7 +116,8 @@ impl Stream {
         if !by_hand.is_empty() {
             changes.extend(self.changed_by_hand(state, users, &by_hand).await?);
         }
-        Ok(self.parts.feeds.append(rows.app, state.now_ms, rows.through, &changes).await?)
+        self.parts.feeds.append(rows.app, state.now_ms, rows.through, &changes).await?;
+        Ok(deleted)
     }
 
     async fn changed_by_hand(
@@ -183,7 +186,7 @@ async fn shown(
 }
 
 /// With as many digits as the tag has.
-fn rescaled(value: Value, value_type: ValueType) -> Value {
+pub(crate) fn rescaled(value: Value, value_type: ValueType) -> Value {
     match (value, value_type) {
         (Value::Decimal(mut number), ValueType::Decimal { scale }) => {
             number.rescale(u32::from(scale));
