@@ -43,9 +43,34 @@ impl AppState {
     ) -> Result<()> {
         // What a process that was killed said of them nobody knows.
         let are_known = self.position >= self.shown_unknown;
+        self.note_early(changed);
         let watches = self.plan.watches.clone();
         self.derive_for(changed, fresh, are_known, &watches).await?;
         self.derive_watched(changed, fresh, are_known, &watches).await
+    }
+
+    /// Values are computed as of now. With one that changes by time alone, and is still to be looked
+    /// at, nobody knows what was shown before of all that follows from it: of such users it is shown
+    /// again, whatever it was.
+    fn note_early(&mut self, changed: &mut ChangedTags) {
+        if !self.is_behind() {
+            // Whatever was shown early is as it is shown.
+            self.early = Bitmap::new();
+            return;
+        }
+        let changing = changed.values().flatten().map(|changed| changed.now.ordinal);
+        let moving = self.moved.values().flat_map(Bitmap::iter);
+        let users: BTreeSet<Ordinal> = changing.chain(moving).collect();
+        let early = self.timers.due_of_any(self.now_ms, &users);
+        if early.is_empty() {
+            return;
+        }
+        let of_early = changed.values_mut().flatten();
+        let of_early = of_early.filter(|changed| early.contains(changed.now.ordinal));
+        of_early.for_each(|changed| changed.before = None);
+        early.iter().for_each(|user| {
+            self.early.insert(user);
+        });
     }
 
     /// The values that all derived tags and live crowds have for these users.

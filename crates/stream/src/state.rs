@@ -73,6 +73,9 @@ pub(crate) struct AppState {
     pub(crate) timers: Timers,
     /// Users whose derived tags and live crowds time has changed, and that are to be computed.
     pub(crate) moved: BTreeMap<usize, Bitmap>,
+    /// Users of whom something was shown as of now while other values were still to be looked at:
+    /// what those were before says nothing of what is shown of others that follow from them.
+    pub(crate) early: Bitmap,
     /// Rows that do not count yet.
     pub(crate) ahead: Ahead,
     closed: ClosedMerges,
@@ -103,6 +106,7 @@ impl AppState {
             store,
             timers,
             moved: BTreeMap::new(),
+            early: Bitmap::new(),
             ahead,
             closed: ClosedMerges::new(),
             deleted: Bitmap::new(),
@@ -265,9 +269,9 @@ impl AppState {
 
     /// Drops the tiles of these users that time has gone past; their values that are others now.
     async fn trim(&mut self, Due { tag, at_ms, users }: Due) -> Result<Vec<Changed>> {
-        let (plan, now_ms) = (&self.plan, self.now_ms);
+        let (plan, now_ms, early) = (&self.plan, self.now_ms, &self.early);
         // Until this instant the value was what it had been: each that comes between is due too.
-        let known = at_ms > self.opened_ms;
+        let is_known = at_ms > self.opened_ms;
         let mut changed = Vec::with_capacity(users.len());
         let mut moves = Vec::new();
         for pages in in_pages(&users).chunks(PAGES_AT_ONCE) {
@@ -283,6 +287,7 @@ impl AppState {
                     let Look { outcome, next_ms } = plan.look(tag, &new, now_ms)?;
                     moves.extend(next_ms.map(|at_ms| Move { at_ms, ordinal }));
                     let now = NewValue { ordinal, value: outcome.value() };
+                    let known = is_known && !early.contains(ordinal);
                     let before = known.then(|| plan.value(tag, old, at_ms - 1)).transpose()?;
                     if before.as_ref() != Some(&now.value) {
                         changed.push(Changed { before, now });

@@ -137,6 +137,24 @@ impl Timers {
         users.iter().copied().filter(waits).collect()
     }
 
+    /// Those of the users of whom a value of any tag is still to be looked at as of now.
+    pub(crate) fn due_of_any(&self, now_ms: TimestampMs, users: &BTreeSet<Ordinal>) -> Bitmap {
+        let mut found = Bitmap::new();
+        let due = self.by_tag.iter().flat_map(|of| of.timers.range(..=now_ms));
+        for (_, timer) in due {
+            let mut see = |user: Ordinal| {
+                if user >= timer.from && timer.users.contains(user) && users.contains(&user) {
+                    found.insert(user);
+                }
+            };
+            match timer.users.len() < users.len() as u64 {
+                true => timer.users.iter().for_each(&mut see),
+                false => users.iter().copied().for_each(&mut see),
+            }
+        }
+        found
+    }
+
     /// How many users wait for how many instants.
     pub(crate) fn pending(&self) -> u64 {
         self.pending_until(TimestampMs::MAX)
