@@ -85,6 +85,11 @@ impl Ahead {
         due
     }
 
+    /// The earliest instant that rows wait for.
+    pub(crate) fn first_ms(&self) -> Option<TimestampMs> {
+        self.by_time.first_key_value().map(|(time_ms, _)| *time_ms)
+    }
+
     /// Forgets users who are deleted.
     pub(crate) fn erase(&mut self, deleted: &Bitmap) {
         for (time_ms, by_tag) in &mut self.by_time {

@@ -179,7 +179,7 @@ impl Stream {
         members.begin(state.generation);
         for some in everybody.chunks(USERS_AT_ONCE) {
             let changed = self.shown_members(state, users, some, &crowds).await?;
-            let ids = UserIds::of(users, some.iter().copied()).await?;
+            let ids = UserIds::of(users, &members.unread, some.iter().copied()).await?;
             let of_crowd = changed.iter();
             let changes: Vec<Change> = of_crowd
                 .flat_map(|(crowd, of)| members.follow(&state.plan.tags[*crowd], of, &ids))

@@ -4,7 +4,9 @@ use crate::Result;
 use crate::intake::{text, times};
 use arrow::array::RecordBatch;
 use futures::StreamExt;
+use parking_lot::RwLock;
 use std::collections::HashMap;
+use std::sync::Arc;
 use taghouse_ingest::{GoneUser, LogRecord, RecordBody};
 use taghouse_lake::{Lake, layout};
 use taghouse_log::EventLog;
@@ -19,9 +21,28 @@ pub(crate) struct Gone {
     at_ms: HashMap<String, TimestampMs>,
     /// Of deletions that are made while their records are still to be read: the position of the
     /// record. What came before it is older, and must not bring the user back.
-    unread: HashMap<String, Going>,
+    unread: Unread,
     /// Ids that go with the users whom they became.
     with_user: HashMap<String, GoesWith>,
+}
+
+/// Deletions whose records are still to be read, by the id. Whoever has such an id by now came back, and is
+/// not told of before the deletion is.
+#[derive(Default, Clone)]
+pub(crate) struct Unread(Arc<RwLock<HashMap<String, Going>>>);
+
+impl Unread {
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.0.read().contains_key(id)
+    }
+
+    fn get(&self, id: &str) -> Option<Going> {
+        self.0.read().get(id).copied()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.read().is_empty()
+    }
 }
 
 /// A deletion whose record is still to be read.
@@ -90,6 +111,11 @@ impl Gone {
         }
     }
 
+    /// For those who are to know of deletions as they are found and read.
+    pub(crate) fn unread(&self) -> Unread {
+        self.unread.clone()
+    }
+
     /// Finds the deletions in the log behind a position.
     ///
     /// # Errors
@@ -109,7 +135,7 @@ impl Gone {
                 let Ok(record) = LogRecord::decode(bytes) else { continue };
                 if let RecordBody::Gone { user_id, .. } = record.body {
                     let going = Going { position: *position, at_ms: record.received_at_ms };
-                    self.unread.insert(user_id, going);
+                    self.unread.0.write().insert(user_id, going);
                 }
             }
         }
@@ -121,7 +147,7 @@ impl Gone {
             self.note(&user.user_id, user.at_ms);
             let unread = self.unread.get(&user.user_id);
             if unread.is_some_and(|unread| unread.position <= user.position) {
-                self.unread.remove(&user.user_id);
+                self.unread.0.write().remove(&user.user_id);
             }
             let with = self.with_user.get(&user.user_id);
             if with.is_some_and(|with| with.gone.position <= user.position) {
@@ -133,7 +159,7 @@ impl Gone {
     /// An id became a user's at a log position, in the part of the log behind `part`. If that user
     /// went later, the id went too: it was not known to be the user's yet.
     pub(crate) fn link(&mut self, id: &str, user: &str, position: u64, part: u64) -> Linked {
-        let gone = self.unread.get(user).copied().filter(|gone| gone.position > position);
+        let gone = self.unread.get(user).filter(|gone| gone.position > position);
         let mut left_out = false;
         // What was the id's is the user's now.
         self.with_user.retain(|_, with| {
@@ -190,7 +216,7 @@ impl Gone {
                 Some(positions) => positions[row] > going.position,
                 None => later(&going.at_ms),
             };
-            self.unread.get(user).is_none_or(behind)
+            self.unread.get(user).as_ref().is_none_or(behind)
                 && self.with_user.get(user).is_none_or(|with| behind(&with.gone))
                 && self.at_ms.get(user).is_none_or(later)
         };
@@ -206,21 +232,25 @@ mod tests {
     fn what_belonged_to_an_id_goes_with_its_new_user() {
         // In the log: "a" becomes "b"'s, "b" becomes "c"'s, "b" is deleted.
         let going = |position| Going { position, at_ms: 0 };
+        let of = |unread: &HashMap<String, Going>| Gone {
+            unread: Unread(Arc::new(RwLock::new(unread.clone()))),
+            ..Gone::default()
+        };
         let unread = HashMap::from([("b".to_owned(), going(9))]);
-        let mut gone = Gone { unread: unread.clone(), ..Gone::default() };
+        let mut gone = of(&unread);
         assert!(gone.link("a", "b", 3, 0).is_gone);
         let moved = gone.link("b", "c", 5, 0);
         assert!(!moved.is_gone && !moved.left_out, "no row was looked at in between");
         assert!(gone.with_user.is_empty());
 
         // The same over two parts: rows of "a" were left out by the first.
-        let mut gone = Gone { unread, ..Gone::default() };
+        let mut gone = of(&unread);
         assert!(gone.link("a", "b", 3, 0).is_gone);
         assert!(gone.link("b", "c", 5, 4).left_out);
 
         // The new user goes too.
         let unread = HashMap::from([("b".to_owned(), going(9)), ("c".to_owned(), going(11))]);
-        let mut gone = Gone { unread, ..Gone::default() };
+        let mut gone = of(&unread);
         assert!(gone.link("a", "b", 3, 0).is_gone && gone.link("b", "c", 5, 4).is_gone);
         assert_eq!(gone.with_user["a"].gone, going(11));
     }

@@ -4,7 +4,7 @@
 use crate::emission::Shown;
 use crate::gone::Linked;
 use crate::intake::{TakenIn, text};
-use crate::returned::Returned;
+use crate::returned::{Deleted, Returned};
 use crate::slot::{Serving, Slot};
 use crate::stream::Stream;
 use crate::{Error, Result};
@@ -130,7 +130,8 @@ impl Stream {
         if let Some(Serving { state, .. }) = serving.as_ref().filter(replayed) {
             // A process that was killed may have taken the id away, and not told of it.
             self.tell_linked(state.now_ms, users, link).await?;
-            Returned::of(vec![link.id.clone()], state, members, users).await?;
+            let deleted = Deleted { now: vec![link.id.clone()], ..Deleted::default() };
+            Returned::of(deleted, state, members, users).await?;
         }
         Ok(())
     }

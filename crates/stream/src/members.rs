@@ -6,6 +6,7 @@
 
 use crate::by_hand::{ByHand, Crowds};
 use crate::error::Result;
+use crate::gone::Unread;
 use crate::plan::LiveTag;
 use crate::state::{AppState, Changed, ChangedTags};
 use crate::stream::Stream;
@@ -56,6 +57,8 @@ pub(crate) struct Members {
     pub(crate) without: u64,
     /// Of whom what is shown counts, not the states.
     pub(crate) by_hand: ByHand,
+    /// Of whom nothing is told yet.
+    pub(crate) unread: Unread,
 }
 
 /// The members of a crowd.
@@ -80,6 +83,7 @@ impl Default for Members {
             told_deleted: BTreeMap::new(),
             without: 0,
             by_hand: ByHand::default(),
+            unread: Unread::default(),
         }
     }
 }
@@ -227,7 +231,7 @@ impl Stream {
             let touched: Vec<Ordinal> = touched.iter().collect();
             for some in touched.chunks(USERS_AT_ONCE) {
                 let changed = self.derived(state, members, users, some.to_vec()).await?;
-                let ids = UserIds::of(users, some.iter().copied()).await?;
+                let ids = UserIds::of(users, &members.unread, some.iter().copied()).await?;
                 let crowds = changed.range(state.plan.without_crowds()..);
                 let changes: Vec<Change> = crowds
                     .flat_map(|(crowd, of)| members.follow(&state.plan.tags[*crowd], of, &ids))
@@ -273,6 +277,7 @@ impl Stream {
         }
 
         // Until all is told.
+        let unread = members.unread.clone();
         members.known = false;
         let mut former = std::mem::take(&mut members.crowds);
         for number in crowds {
@@ -285,7 +290,7 @@ impl Stream {
                 users: computed.remove(&number).unwrap_or_default(),
             };
             if is_known {
-                self.tell_difference(state, users, name, &before, &set).await?;
+                self.tell_difference(state, users, &unread, name, &before, &set).await?;
             } else {
                 let published = Change::CrowdPublished { crowd: name.clone(), version };
                 self.append(state, users, &[published]).await?;
@@ -296,7 +301,7 @@ impl Stream {
             // Of a crowd that is none any more everybody leaves.
             for (name, CrowdSet { version, users: before, .. }) in former {
                 let nobody = CrowdSet { version, ..CrowdSet::default() };
-                self.tell_difference(state, users, &name, &before, &nobody).await?;
+                self.tell_difference(state, users, &unread, &name, &before, &nobody).await?;
             }
         }
         members.known = true;
@@ -309,6 +314,7 @@ impl Stream {
         &self,
         state: &AppState,
         users: &SharedUsers<'_>,
+        unread: &Unread,
         crowd: &Name,
         before: &Bitmap,
         now: &CrowdSet,
@@ -319,7 +325,7 @@ impl Stream {
         {
             let mut from = 0;
             while let some @ [.., last] = users_at_once.page(from, USERS_AT_ONCE).as_slice() {
-                let ids = UserIds::of(users, some.iter().copied()).await?;
+                let ids = UserIds::of(users, unread, some.iter().copied()).await?;
                 let change = |user: &Ordinal| {
                     let (user, crowd) = (ids.get(*user)?, crowd.clone());
                     Some(match gone {

@@ -18,7 +18,16 @@ use taghouse_index::Bitmap;
 use taghouse_model::Ordinal;
 use taghouse_users::SharedUsers;
 
-/// Users who have the ids of others that the feed was just told are deleted.
+/// Ids of users whose deletion was read.
+#[derive(Default)]
+pub(crate) struct Deleted {
+    /// The feed was told of it now.
+    pub(crate) now: Vec<String>,
+    /// It was told by a process before, which was killed.
+    pub(crate) before: Vec<String>,
+}
+
+/// Users who have the ids of others whose deletion was just read.
 #[derive(Default)]
 pub(crate) struct Returned {
     users: Bitmap,
@@ -27,24 +36,29 @@ pub(crate) struct Returned {
 }
 
 impl Returned {
-    /// Finds them. They are in no crowd any more, for the feed says so.
+    /// Finds them. With a deletion they are in no crowd any more, for the feed says so.
     ///
     /// # Errors
     /// Of the dictionary.
     pub(crate) async fn of(
-        deleted: Vec<String>,
+        deleted: Deleted,
         state: &AppState,
         members: &mut Members,
         users: &SharedUsers<'_>,
     ) -> Result<Self> {
-        if deleted.is_empty() {
+        let Deleted { now, before } = deleted;
+        if now.is_empty() && before.is_empty() {
             return Ok(Self::default());
         }
-        let there: Bitmap = users.lookup(deleted).await?.into_iter().flatten().collect();
+        let mut there: Bitmap = users.lookup(now).await?.into_iter().flatten().collect();
         for set in members.crowds.values_mut() {
             for user in there.iter() {
                 members.changed |= set.users.remove(user);
             }
+        }
+        // Of these it was said before, and what was told since is so.
+        for user in users.lookup(before).await?.into_iter().flatten() {
+            there.insert(user);
         }
         let with_values = there.iter().filter(|user| state.users().contains(*user)).collect();
         Ok(Self { users: there, with_values })
@@ -71,7 +85,7 @@ impl Stream {
         if some.is_empty() {
             return Ok(());
         }
-        let ids = UserIds::of(users, some.iter().copied()).await?;
+        let ids = UserIds::of(users, &members.unread, some.iter().copied()).await?;
         let mut changes = self.values_of(state, users, &with_values, &ids).await?;
         let derived = self.derived(state, members, users, some).await?;
         for (crowd, changed) in derived.range(state.plan.without_crowds()..) {

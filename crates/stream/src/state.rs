@@ -159,9 +159,18 @@ impl AppState {
     /// # Errors
     /// Of the object store and the fold.
     pub(crate) async fn merge(&mut self, updates: Vec<TagUpdates>) -> Result<ChangedTags> {
+        self.merge_over(updates, true).await
+    }
+
+    /// The same. `is_known`: what the states hold is what was shown, as far as this process knows.
+    async fn merge_over(
+        &mut self,
+        updates: Vec<TagUpdates>,
+        is_known: bool,
+    ) -> Result<ChangedTags> {
         let mut changed = ChangedTags::new();
         for TagUpdates { tag, updates } in updates {
-            let of_tag = self.merge_tag(tag, &updates).await?;
+            let of_tag = self.merge_tag(tag, &updates, is_known).await?;
             if !of_tag.is_empty() {
                 changed.insert(tag, of_tag);
             }
@@ -170,11 +179,16 @@ impl AppState {
         Ok(changed)
     }
 
-    async fn merge_tag(&mut self, tag: usize, updates: &[Update]) -> Result<Vec<Changed>> {
+    async fn merge_tag(
+        &mut self,
+        tag: usize,
+        updates: &[Update],
+        is_known: bool,
+    ) -> Result<Vec<Changed>> {
         let ordinals: Vec<Ordinal> = updates.iter().map(|update| update.ordinal).collect();
         // A value that time has changed already, and that is still to be shown, is not known.
         let settled = !self.timers.are_due(tag, self.now_ms);
-        let known = settled && self.position >= self.shown_unknown;
+        let known = is_known && settled && self.position >= self.shown_unknown;
         let how = Absorb { as_of_ms: self.now_ms, trims: settled, compares: known };
         let Self { plan, store, timers, closed, .. } = self;
         let mut changed = Vec::new();
@@ -250,6 +264,8 @@ impl AppState {
 
     /// Takes in the rows that were ahead of time and are not any more.
     async fn release(&mut self) -> Result<ChangedTags> {
+        // A process before may have shown them.
+        let is_known = self.ahead.first_ms().is_none_or(|first_ms| first_ms > self.opened_ms);
         let mut updates = Vec::new();
         for (tag, mut of_tag) in self.ahead.release(self.now_ms) {
             of_tag.sort_by_key(|update| update.ordinal);
@@ -264,7 +280,7 @@ impl AppState {
             }
             updates.push(TagUpdates { tag, updates: merged });
         }
-        self.merge(updates).await
+        self.merge_over(updates, is_known).await
     }
 
     /// Drops the tiles of these users that time has gone past; their values that are others now.

@@ -336,6 +336,7 @@ impl Stream {
     /// Learns of users who are deleted already, while the records of that are still to be read.
     /// The caller shares the users: no deletion goes on meanwhile.
     pub(crate) async fn find_gone(&self, slot: &mut Slot, app: &AppId) -> Result<()> {
+        slot.members.unread = slot.gone.unread();
         let more = slot.watch.as_ref().is_some_and(|watch| !watch.take().is_empty());
         if slot.searched && !more {
             return Ok(());

@@ -3,8 +3,10 @@
 use crate::Result;
 use crate::by_hand::Crowds;
 use crate::emission::Shown;
+use crate::gone::Unread;
 use crate::members::Members;
 use crate::plan::LiveTag;
+use crate::returned::Deleted;
 use crate::state::{AppState, Changed};
 use crate::stream::Stream;
 use jiff::tz::TimeZone;
@@ -20,17 +22,19 @@ use taghouse_users::SharedUsers;
 /// The ids of users who exist, by ascending ordinals.
 pub(crate) struct UserIds {
     ordinals: Vec<Ordinal>,
-    /// `None`: the dictionary has forgotten the user.
+    /// `None`: the dictionary has forgotten the user, or nothing is told of the id before a deletion.
     ids: Vec<Option<Arc<str>>>,
 }
 
 impl UserIds {
-    /// Those of the users who are not deleted.
+    /// Those of the users who are not deleted; but for those with an id of whose former user it is still to
+    /// be told that he is.
     ///
     /// # Errors
     /// Of the users.
     pub(crate) async fn of(
         users: &SharedUsers<'_>,
+        unread: &Unread,
         ordinals: impl Iterator<Item = Ordinal>,
     ) -> Result<Self> {
         let deleted = users.deleted().await?;
@@ -39,7 +43,8 @@ impl UserIds {
         ordinals.dedup();
         ordinals.retain(|user| !deleted.contains(*user));
         let ids = users.ids(ordinals.clone()).await?;
-        Ok(Self { ordinals, ids: ids.into_iter().map(|id| id.map(Arc::from)).collect() })
+        let known = |id: Option<String>| id.filter(|id| !unread.contains(id)).map(Arc::from);
+        Ok(Self { ordinals, ids: ids.into_iter().map(known).collect() })
     }
 
     pub(crate) fn get(&self, user: Ordinal) -> Option<Arc<str>> {
@@ -66,7 +71,7 @@ impl Stream {
             changed.values().flatten().map(|changed| changed.now.ordinal).collect();
         let among = ordinals.iter().copied();
         self.by_hand_instead(state, members, users, &mut changed, among, Crowds::Touched).await?;
-        let ids = UserIds::of(users, ordinals.into_iter()).await?;
+        let ids = UserIds::of(users, &members.unread, ordinals.into_iter()).await?;
         let mut changes = Vec::new();
         for (tag, changed) in &changed {
             let tag = &state.plan.tags[*tag];
@@ -89,7 +94,7 @@ impl Stream {
     }
 
     /// Tells of what calls do without the stream: deletions, and values changed by hand. The ids of
-    /// whom it says that they are deleted.
+    /// those who are deleted.
     ///
     /// # Errors
     /// Of the index and the feed.
@@ -99,16 +104,18 @@ impl Stream {
         members: &mut Members,
         users: &SharedUsers<'_>,
         rows: &Admitted<'_>,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Deleted> {
         let unseen = |position: u64| position > state.position;
-        let (mut changes, mut deleted) = (Vec::new(), Vec::new());
+        let (mut changes, mut deleted) = (Vec::new(), Deleted::default());
         for gone in rows.gone.iter().filter(|gone| unseen(gone.position)) {
             let told = members.told_deleted.get(&gone.user_id);
             if told.is_none_or(|told| *told < gone.position) {
                 members.told_deleted.insert(gone.user_id.clone(), gone.position);
                 members.changed = true;
                 changes.push(Change::UserDeleted { user: gone.user_id.as_str().into() });
-                deleted.push(gone.user_id.clone());
+                deleted.now.push(gone.user_id.clone());
+            } else {
+                deleted.before.push(gone.user_id.clone());
             }
         }
         let by_hand: Vec<&HandChange> =

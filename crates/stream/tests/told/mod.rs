@@ -10,6 +10,12 @@ use taghouse_model::Value;
 pub struct Told {
     /// By user and tag, unless all values of the tag were computed again since.
     values: BTreeMap<(String, String), Option<Value>>,
+    /// How many records were read.
+    records: u64,
+    /// Tags of which all values were to be read again, by the last record that said so.
+    published: BTreeMap<String, u64>,
+    /// Users who were deleted, by the last record that said so.
+    deleted: BTreeMap<String, u64>,
     /// By crowd and user.
     members: BTreeMap<(String, String), bool>,
     /// Crowds of which it is not said who is in them, but for those in `members`.
@@ -36,11 +42,15 @@ impl Told {
     }
 
     fn take(&mut self, change: Change) {
+        self.records += 1;
         match change {
             Change::Tag { user, tag, value } => {
                 self.values.insert((user.to_string(), tag.to_string()), value);
             }
-            Change::TagPublished { tag } => self.values.retain(|(_, of), _| of != tag.as_str()),
+            Change::TagPublished { tag } => {
+                self.values.retain(|(_, of), _| of != tag.as_str());
+                self.published.insert(tag.to_string(), self.records);
+            }
             Change::Entered { user, crowd, .. } => self.moves(&user, crowd.as_str(), true),
             Change::Exited { user, crowd, .. } => self.moves(&user, crowd.as_str(), false),
             Change::CrowdPublished { crowd, .. } => {
@@ -48,6 +58,7 @@ impl Told {
                 self.partly.insert(crowd.to_string());
             }
             Change::UserDeleted { user } => {
+                self.deleted.insert(user.to_string(), self.records);
                 self.values.retain(|(of, _), _| **of != *user);
                 let of_user = self.members.iter_mut().filter(|((_, of), _)| **of == *user);
                 of_user.for_each(|(_, is_member)| *is_member = false);
@@ -69,6 +80,19 @@ impl Told {
             let now = shown.get(user).and_then(|of_user| of_user.get(tag));
             assert_eq!(now, value.as_ref(), "{what}: {tag} of {user}");
         }
+    }
+
+    /// Fails where the feed says another value; or none, and does not say that all are to be read
+    /// either.
+    pub fn assert_told(&self, user: &str, tag: &str, value: &Value) {
+        let told = self.values.get(&(user.to_owned(), tag.to_owned()));
+        let published = self.published.get(tag).copied().unwrap_or(0);
+        let deleted = self.deleted.get(user).copied().unwrap_or(0);
+        let is_published = told.is_none() && published > deleted;
+        assert!(
+            is_published || told == Some(&Some(value.clone())),
+            "{tag} of {user} is {value:?}, and told was {told:?}"
+        );
     }
 
     pub fn compare_members(&self, crowd: &str, members: &BTreeSet<String>, what: &str) {
