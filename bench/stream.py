@@ -14,7 +14,8 @@
   the most memory that was resident; the states have 512 MiB of it.
 - `stream.http`: events acknowledged through `/v1/batch`, 100 a call, eight connections, by a server that follows the same twenty tags; the whole machine,
   the load included. Then it is waited until all are landed and shown, and some users' counts are summed up.
-- `stream.state_bytes`: bytes of a user's count of 180 days as a checkpoint has it, of users with three events a day on average (Poisson).
+- `stream.state_bytes`: bytes of a user's count of 180 days as a checkpoint has it, of 65,536 users with three events
+  a day on average (Poisson), timers included.
 - `stream.skew`: rows as in `stream.rows`, a tenth of them one user's, against the same where all users have as many; what is lost.
 - `stream.visible`: 20,000 events a second: from the acknowledgement of a new user's call until a judgment of a live crowd has the user. Log, stream and
   crowds are in one process with whoever asks: HTTP is not in it.
@@ -236,7 +237,7 @@ def until(ask, enough, seconds=600):
 
 
 def state_bytes(binary, work):
-    users = max(2, int(20_000 * SCALE))
+    users = max(2, int(65_536 * SCALE))
     with Folder(work) as folder:
         found = ask(binary, "state-bytes", folder, f"{users * 540},{users},180,even")
     note = f"{found['events']:,} events of {found['users']:,} users; {found['checked']:,} counts checked"
