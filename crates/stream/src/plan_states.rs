@@ -7,10 +7,11 @@ use crate::{Error, Result};
 use taghouse_fold::{Absorb, Absorbed, Look, Outcome};
 use taghouse_model::{Ordinal, TimestampMs, Value};
 
-/// What is kept beside the states of a user.
-pub(crate) struct Beside<'a> {
-    pub(crate) closed: &'a mut ClosedMerges,
+/// Whose state it is, and what is kept beside states.
+pub(crate) struct StateOf<'a> {
+    pub(crate) tag: usize,
     pub(crate) user: Ordinal,
+    pub(crate) closed: &'a mut ClosedMerges,
 }
 
 impl StreamPlan {
@@ -29,18 +30,17 @@ impl StreamPlan {
     /// As [`taghouse_fold::TagFold::absorb`], of a tag of any kind.
     pub(crate) fn absorb(
         &self,
-        tag: usize,
+        of: StateOf<'_>,
         state: &[u8],
         more: &[u8],
         how: Absorb,
         out: &mut Vec<u8>,
-        beside: Beside<'_>,
         see: impl FnMut(TimestampMs),
     ) -> Result<Absorbed> {
+        let StateOf { tag, user, closed: all } = of;
         let LiveTag { hash, kind, .. } = &self.tags[tag];
         match kind {
             LiveKind::OverEvents if ClosedMerges::is_for(state) => {
-                let Beside { closed: all, user } = beside;
                 let (fold, mut closed) = (self.fold.tag(tag), all.take(*hash, user));
                 let absorbed = fold.absorb_beside(state, more, how, out, &mut closed, see)?;
                 all.put(*hash, user, closed);

@@ -6,7 +6,7 @@ use crate::emission::NewValue;
 use crate::intake::TakenIn;
 use crate::page::{Page, page_of, rewrite};
 use crate::plan::StreamPlan;
-use crate::plan_states::Beside;
+use crate::plan_states::StateOf;
 use crate::store::{PageKey, PageKind, PageStore};
 use crate::timers::{Due, Timers};
 use crate::{Error, Result};
@@ -201,9 +201,9 @@ impl AppState {
                 let change = |number: usize, old: &[u8], new: &mut Vec<u8>| {
                     let Update { ordinal, more } = &updates[number];
                     let mut see = |at_ms| timers.add(tag, at_ms, *ordinal);
-                    let beside = Beside { closed, user: *ordinal };
+                    let of = StateOf { tag, user: *ordinal, closed };
                     let Absorbed { before, now } =
-                        plan.absorb(tag, old, more, how, new, beside, &mut see)?;
+                        plan.absorb(of, old, more, how, new, &mut see)?;
                     now.next_ms.into_iter().for_each(see);
                     let (before, now) = (before.value(), now.outcome.value());
                     if !known || before != now {
