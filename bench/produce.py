@@ -27,7 +27,7 @@ name: events
 format: parquet
 files: "*.parquet"
 user_id: user_id
-event: event
+event: { column: event }
 time: time
 properties:
   sku: sku
