@@ -103,6 +103,10 @@ impl TagFold<'_> {
         closed: &mut Option<ClosedTiles>,
         see: impl FnMut(TimestampMs),
     ) -> Result<Absorbed> {
+        if self.planned().span.unit_ms().is_none() {
+            // Its one tile is never over.
+            return self.absorb(state, more, how, out, see);
+        }
         let form = self.planned().form();
         let first_new = TileBytes::new(form, more).next()?;
         if !closed.as_ref().is_some_and(|closed| closed.fits(*self, state, how.as_of_ms)) {

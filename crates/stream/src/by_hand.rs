@@ -96,7 +96,9 @@ impl Stream {
     ) -> Result<()> {
         let generation = users.generation();
         let is_live = |tag: &str| definitions.tags.get(tag).is_some_and(|tag| tag.mode.is_live());
-        if members.by_hand.generation == Some(generation) {
+        // Without live crowds nobody asks, and all changes by hand need not be read.
+        let has_crowds = definitions.crowds.values().any(|crowd| crowd.is_live);
+        if !has_crowds || members.by_hand.generation == Some(generation) {
             return Ok(());
         }
         let (app, StreamParts { lake, log, catalog, .. }) = (users.app(), &self.parts);

@@ -3,6 +3,7 @@
 
 use crate::plan::StreamPlan;
 use crate::rebuild::{ours, superseded};
+use crate::segments::USERS_AT_ONCE;
 use crate::slot::{Serving, Slot};
 use crate::state::AppState;
 use crate::stream::Stream;
@@ -19,9 +20,6 @@ const CATCH_UP: Duration = Duration::from_secs(30);
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// Users whose windows are moved on at once.
-const USERS_AT_ONCE: usize = 1 << 16;
 
 impl AppState {
     /// Goes on with other definitions, of whose tags it has the states; those of others go.

@@ -7,7 +7,7 @@
 //! Very Fast Publish/Subscribe Systems, SIGMOD 2001).
 
 use crate::watched_row::{WatchedRow, number};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use taghouse_model::{Value, ValueType};
 use taghouse_rules::{Condition, Place, Predicate};
 
@@ -32,6 +32,8 @@ pub(crate) struct Rule {
 struct TagWatch {
     value_type: ValueType,
     comparisons: Vec<Comparison>,
+    /// Their places by what they say, while crowds are added.
+    places: HashMap<String, usize>,
     /// The comparisons of other than numbers.
     others: Vec<usize>,
     /// Numbers at which a comparison changes, ascending, and the crowds that it is of: from below
@@ -165,6 +167,7 @@ impl TagWatch {
         Self {
             value_type,
             comparisons: Vec::new(),
+            places: HashMap::new(),
             others: Vec::new(),
             steps: Vec::new(),
             always: Vec::new(),
@@ -173,15 +176,18 @@ impl TagWatch {
     }
 
     fn compare(&mut self, crowd: usize, predicate: &Predicate<Value>) {
-        let place = Place { at: 0, value_type: self.value_type };
-        let condition = Condition::compile(predicate, |_| Some(place));
-        match self.comparisons.iter_mut().find(|known| known.condition == condition) {
-            Some(known) => known.crowds.push(crowd),
-            None => self.comparisons.push(Comparison { condition, crowds: vec![crowd] }),
+        let next = self.comparisons.len();
+        let number = *self.places.entry(format!("{predicate:?}")).or_insert(next);
+        if number == next {
+            let place = Place { at: 0, value_type: self.value_type };
+            let condition = Condition::compile(predicate, |_| Some(place));
+            self.comparisons.push(Comparison { condition, crowds: Vec::new() });
         }
+        self.comparisons[number].crowds.push(crowd);
     }
 
     fn finish(&mut self) {
+        self.places = HashMap::new();
         let mut steps: BTreeMap<i128, Vec<usize>> = BTreeMap::new();
         for (number, comparison) in self.comparisons.iter().enumerate() {
             match comparison.condition.steps() {
