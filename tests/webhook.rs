@@ -560,9 +560,10 @@ fn a_sink_begins_with_what_changes_once_it_is_defined() {
 
 #[test]
 fn a_sink_that_is_defined_again_begins_again_and_without_a_server_too() {
-    let (first, second) = (Receiver::start(), Receiver::start());
+    let (first, second, other) = (Receiver::start(), Receiver::start(), Receiver::start());
     let definition = sink("crm", &first.url(), "", ", tags: [orders]");
-    let site = Site::open(&definition);
+    let beside = sink("beside", &other.url(), "", ", tags: [orders]");
+    let site = Site::open(&(definition.clone() + &beside));
     site.track("ann", "order");
     eventually("the first order", || (first.taken().len() == 1).then_some(()));
 
@@ -570,9 +571,13 @@ fn a_sink_that_is_defined_again_begins_again_and_without_a_server_too() {
     first.answers(|_| Reply::status(500));
     site.track("bob", "order");
     eventually("the receiver fails", || (first.requests().len() > 1).then_some(()));
-    site.apply("");
-    site.apply(&definition);
+    site.apply(&beside);
+    site.apply(&(definition.clone() + &beside));
     site.track("cid", "order");
+    eventually("cid is in the feed", || {
+        said(&other.taken(), "taghouse.tag.changed").contains(&"cid".to_owned()).then_some(())
+    });
+    // The writer of before is two behind, for it has bob to send.
     site.sink("crm", "it is tried with what came", |sink| sink["lag_records"] == 1);
     first.answers(|_| Reply::status(200));
     eventually("cid is sent", || {

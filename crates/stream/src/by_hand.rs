@@ -5,8 +5,8 @@
 //! computed from the index, whatever changes of them. Who they are is read from the lake and the log.
 
 use crate::Result;
+use crate::StreamParts;
 use crate::derive::Column;
-use crate::emission::NewValue;
 use crate::gone::Gone;
 use crate::intake::text;
 use crate::members::Members;
@@ -14,7 +14,6 @@ use crate::plan::{LiveKind, StreamPlan};
 use crate::state::{AppState, Changed, ChangedTags};
 use crate::stream::Stream;
 use crate::telling::UserIds;
-use crate::{Error, StreamParts};
 use arrow::array::Array;
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +57,8 @@ pub(crate) struct Touched {
     users: BTreeSet<Ordinal>,
     /// The live tags that it was.
     tags: BTreeSet<String>,
+    /// Of whom a tag was changed that no crowd follows: by such a value, too, a user comes to exist.
+    others: BTreeSet<Ordinal>,
 }
 
 /// Of which crowds membership is looked at.
@@ -97,8 +98,7 @@ impl Stream {
         let generation = users.generation();
         let is_live = |tag: &str| definitions.tags.get(tag).is_some_and(|tag| tag.mode.is_live());
         // Without live crowds nobody asks, and all changes by hand need not be read.
-        let has_crowds = definitions.crowds.values().any(|crowd| crowd.is_live);
-        if !has_crowds || members.by_hand.generation == Some(generation) {
+        if !has_live_crowds(definitions) || members.by_hand.generation == Some(generation) {
             return Ok(());
         }
         let (app, StreamParts { lake, log, catalog, .. }) = (users.app(), &self.parts);
@@ -153,14 +153,18 @@ impl Stream {
         let is_live =
             |tag: &str| rows.definitions.tags.get(tag).is_some_and(|tag| tag.mode.is_live());
         let stands = |change: &&HandChange| !gone.hides(&change.user_id, change.position);
-        let of_live = rows.changed.iter().filter(|change| is_live(&change.tag)).filter(stands);
-        let (mut tags, mut ids) = (BTreeSet::new(), BTreeSet::new());
-        for change in of_live {
-            tags.insert(change.tag.clone());
-            ids.insert(change.user_id.clone());
+        let (mut tags, mut ids, mut others) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for change in rows.changed.iter().filter(stands) {
+            if is_live(&change.tag) {
+                tags.insert(change.tag.clone());
+                ids.insert(change.user_id.clone());
+            } else if has_live_crowds(rows.definitions) {
+                others.insert(change.user_id.clone());
+            }
         }
+        let others = known(users, others).await?;
         let users = members.by_hand.add(users, ids).await?;
-        Ok(Touched { users, tags })
+        Ok(Touched { users, tags, others })
     }
 
     /// Tells who entered or left a live crowd by what was changed by hand.
@@ -178,9 +182,26 @@ impl Stream {
         let tags = (0..state.plan.without_crowds()).filter(named).collect();
         let crowds = state.plan.crowds_after(&tags);
         let everybody: Vec<Ordinal> = touched.users.iter().copied().collect();
+        // Whom a row tells of was there before.
+        let seen = state.users();
+        let others = touched.others.iter().copied().filter(|user| !seen.contains(*user));
+        let others: Vec<Ordinal> = others.collect();
+        self.tell_shown(state, members, users, &everybody, &crowds).await?;
+        self.tell_shown(state, members, users, &others, &state.plan.crowds()).await
+    }
+
+    /// Tells which of these users entered or left these crowds, by the values that are shown.
+    async fn tell_shown(
+        &self,
+        state: &mut AppState,
+        members: &mut Members,
+        users: &SharedUsers<'_>,
+        everybody: &[Ordinal],
+        crowds: &BTreeSet<usize>,
+    ) -> Result<()> {
         members.begin(state.generation);
         for some in everybody.chunks(USERS_AT_ONCE) {
-            let changed = self.shown_members(state, users, some, &crowds).await?;
+            let changed = self.shown_members(state, users, some, crowds).await?;
             let ids = UserIds::of(users, &members.unread, some.iter().copied()).await?;
             let of_crowd = changed.iter();
             let changes: Vec<Change> = of_crowd
@@ -241,14 +262,9 @@ impl Stream {
         if some.is_empty() || crowds.is_empty() {
             return Ok(ChangedTags::new());
         }
-        // What was changed until now is seen.
-        self.parts.index.position(users.app()).await?;
-        let Some(snapshot) = self.parts.index.snapshot(users.app()).await? else {
+        let Some(snapshot) = self.snapshot(state, users).await? else {
             return Ok(ChangedTags::new());
         };
-        if snapshot.generation() != state.generation && state.generation > 0 {
-            return Err(Error::Renumbered);
-        }
         let inputs: BTreeMap<usize, String> = crowds
             .iter()
             .filter_map(|crowd| match &state.plan.tags[*crowd].kind {
@@ -259,9 +275,28 @@ impl Stream {
             .map(|(name, at)| (*at, name.clone()))
             .collect();
         let people = some.clone();
+        let existing = snapshot.users().clone();
         let columns = blocking(move || columns(&snapshot, &inputs, &people)).await?;
-        state.members_by(&columns, &some, crowds)
+        let mut outcomes = state.members_by(&columns, &some, crowds)?;
+        // A value by hand that was taken back may have been all that there was of a user.
+        for changed in outcomes.values_mut().flatten() {
+            changed.now.value.take_if(|_| !existing.contains(changed.now.ordinal));
+        }
+        Ok(outcomes)
     }
+}
+
+fn has_live_crowds(definitions: &Definitions) -> bool {
+    definitions.crowds.values().any(|crowd| crowd.is_live)
+}
+
+/// The ordinals of those who have one.
+async fn known(users: &SharedUsers<'_>, ids: BTreeSet<String>) -> Result<BTreeSet<Ordinal>> {
+    if ids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let ordinals = users.lookup(ids.into_iter().collect()).await?;
+    Ok(ordinals.into_iter().flatten().collect())
 }
 
 impl ByHand {
@@ -271,11 +306,7 @@ impl ByHand {
         users: &SharedUsers<'_>,
         ids: BTreeSet<String>,
     ) -> Result<BTreeSet<Ordinal>> {
-        if ids.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        let ordinals = users.lookup(ids.into_iter().collect()).await?;
-        let known: BTreeSet<Ordinal> = ordinals.into_iter().flatten().collect();
+        let known = known(users, ids).await?;
         known.iter().for_each(|user| {
             self.users.insert(*user);
         });
@@ -307,10 +338,8 @@ impl AppState {
                     next.into_iter().for_each(|at_ms| self.timers.add(crowd, at_ms, *user));
                 }
             }
-            let outcome = |(ordinal, value): (&Ordinal, Option<Value>)| Changed {
-                before: None,
-                now: NewValue { ordinal: *ordinal, value },
-            };
+            let outcome =
+                |(ordinal, value): (&Ordinal, Option<Value>)| Changed::to(*ordinal, value);
             outcomes.insert(crowd, users.iter().zip(column.now).map(outcome).collect());
         }
         Ok(outcomes)

@@ -26,6 +26,7 @@ mod checkpoint;
 mod closed;
 mod derive;
 mod derive_watched;
+mod draft;
 mod emission;
 mod error;
 mod follow;

@@ -5,7 +5,7 @@
 //! follows the feed from there: what was told by a killed process is not told again.
 
 use crate::by_hand::{ByHand, Crowds};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gone::Unread;
 use crate::plan::LiveTag;
 use crate::state::{AppState, Changed, ChangedTags};
@@ -14,7 +14,7 @@ use crate::telling::UserIds;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use taghouse_feed::Change;
-use taghouse_index::Bitmap;
+use taghouse_index::{Bitmap, Snapshot};
 use taghouse_model::{Name, Ordinal, Value};
 use taghouse_rules::Definitions;
 use taghouse_users::SharedUsers;
@@ -216,8 +216,9 @@ impl Stream {
             let mut crowds = CrowdUsers::new();
             let tags = state.plan.without_crowds();
             let mut from = Some(0);
-            // Also those of whom no call tells.
-            let everybody = Bitmap::union([state.users(), members.by_hand.users()]);
+            // Also those of whom no row tells (any more): judgments are of all whom the index knows.
+            let known = self.known_to_index(state, users).await?;
+            let everybody = Bitmap::union([state.users(), members.by_hand.users(), &known]);
             while let Some(first) = from {
                 let some = everybody.page(first, USERS_AT_ONCE);
                 from = some.last().and_then(|last| last.checked_add(1));
@@ -241,6 +242,37 @@ impl Stream {
         }
         members.filled = Some(definitions);
         Ok(())
+    }
+
+    /// The users who exist by the index.
+    ///
+    /// # Errors
+    /// Of the index; `Renumbered`.
+    async fn known_to_index(&self, state: &AppState, users: &SharedUsers<'_>) -> Result<Bitmap> {
+        match self.snapshot(state, users).await? {
+            Some(snapshot) => Ok(snapshot.users().as_ref().clone()),
+            None => Ok(Bitmap::new()),
+        }
+    }
+
+    /// What the index shows, with all that was changed until now; `None`: it shows nothing.
+    ///
+    /// # Errors
+    /// Of the index; `Renumbered`.
+    pub(crate) async fn snapshot(
+        &self,
+        state: &AppState,
+        users: &SharedUsers<'_>,
+    ) -> Result<Option<Arc<Snapshot>>> {
+        self.parts.index.position(users.app()).await?;
+        let snapshot = self.parts.index.snapshot(users.app()).await?;
+        let is_other = |snapshot: &Arc<Snapshot>| {
+            snapshot.generation() != state.generation && state.generation > 0
+        };
+        match snapshot {
+            Some(snapshot) if is_other(&snapshot) => Err(Error::Renumbered),
+            snapshot => Ok(snapshot),
+        }
     }
 
     /// Puts these sets in the place of those that there were, and tells of the difference.

@@ -1,6 +1,7 @@
 //! States of some tags, for states of others that go on: tags that are new, or others than before, are
 //! computed without the rest.
 
+use crate::draft::Draft;
 use crate::plan::StreamPlan;
 use crate::rebuild::{ours, superseded};
 use crate::segments::USERS_AT_ONCE;
@@ -8,6 +9,7 @@ use crate::slot::{Serving, Slot};
 use crate::state::AppState;
 use crate::stream::Stream;
 use crate::{Error, Result};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_ingest::Landing;
@@ -60,6 +62,7 @@ impl Stream {
         definitions: &Arc<Definitions>,
         landing: &Landing,
         build: u64,
+        mut draft: Option<Draft>,
     ) -> Result<()> {
         let app = &definitions.app.id;
         let mut slot = self.caught_up(definitions, landing, build).await?;
@@ -94,6 +97,11 @@ impl Stream {
         // 2. The states side by side.
         let Some(plan) = StreamPlan::new(definitions)? else { return Err(superseded()) };
         let (held, crowds) = (state.plan.hashes(), state.plan.crowd_hashes());
+        let drafted = built.state.plan.all_hashes();
+        if let Some(draft) = &mut draft {
+            draft.take_touched(&mut built.state);
+            draft.take_touched(state);
+        }
         slot.lacking = false;
         state.linked_through = self.parts.log.end(app).await?;
         state.graft(built.state, plan)?;
@@ -103,8 +111,8 @@ impl Stream {
         let more: Vec<usize> = (0..state.plan.without_crowds()).filter(is_new).collect();
         slot.computed += more.len() as u64;
         if state.generation > 0 {
-            self.publish(app, state, &users, &more).await?;
-            self.tell_published(state, &users, &more).await?;
+            let draft = draft.map(|draft| draft.numbered(renumbered(&drafted, &state.plan)));
+            self.publish(state, &mut slot.members, &users, &more, draft).await?;
         }
         if slot.members.pending.is_some() || crowds != state.plan.crowd_hashes() {
             slot.members.wait(self.parts.log.end(app).await?, true);
@@ -143,4 +151,11 @@ impl Stream {
         };
         tokio::time::timeout(CATCH_UP, wait).await.unwrap_or_else(|_| Err(superseded()))
     }
+}
+
+/// What number in a plan a tag has that had another in one of these hashes.
+fn renumbered(hashes: &[u64], plan: &StreamPlan) -> impl Fn(usize) -> Option<usize> {
+    let now = plan.all_hashes().into_iter().enumerate();
+    let numbers: HashMap<u64, usize> = now.map(|(number, hash)| (hash, number)).collect();
+    move |tag| numbers.get(&hashes[tag]).copied()
 }

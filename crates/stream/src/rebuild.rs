@@ -5,11 +5,12 @@
 //! that position are taken in by the same states as they are admitted: there is no gap, and nothing
 //! counts twice. Meanwhile the former states, if there are any, go on to serve.
 
+use crate::draft::Draft;
 use crate::gone::{Gone, Rows};
 use crate::intake::{Intake, Selected};
 use crate::links::by_user;
 use crate::plan::{LiveKind, LiveTag, Part, StreamPlan};
-use crate::segments::{Segments, USERS_AT_ONCE};
+use crate::segments::USERS_AT_ONCE;
 use crate::slot::{Serving, Slot};
 use crate::state::AppState;
 use crate::stream::{Stream, StreamParts};
@@ -19,12 +20,10 @@ use futures::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use taghouse_index::{Publication, SegmentSource, TagPublication};
 use taghouse_ingest::{FileBatches, Landing};
 use taghouse_lake::{BatchStream, Table, layout};
-use taghouse_model::{AppId, Name, Ordinal};
+use taghouse_model::AppId;
 use taghouse_rules::Definitions;
-use taghouse_users::SharedUsers;
 
 /// Changed pages that may be in memory before they are written to a file.
 const UNWRITTEN_BYTES: u64 = 128 << 20;
@@ -113,6 +112,7 @@ impl Stream {
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
         slot.rebuilding = false;
+        slot.serving.iter_mut().for_each(|serving| serving.state.touched = None);
         if let Err(error) = &outcome {
             slot.building = None;
             slot.taking_files = false;
@@ -156,9 +156,10 @@ impl Stream {
         }
 
         // 3. Their values into the index; from then on they serve.
+        let draft = self.draft(app, build, is_part).await?;
         match is_part {
-            true => self.finish_part(definitions, landing, build).await,
-            false => self.finish(app, build).await,
+            true => self.finish_part(definitions, landing, build, draft).await,
+            false => self.finish(app, build, draft).await,
         }
     }
 
@@ -264,7 +265,7 @@ impl Stream {
         Ok(())
     }
 
-    async fn finish(&self, app: &AppId, build: u64) -> Result<()> {
+    async fn finish(&self, app: &AppId, build: u64, mut draft: Option<Draft>) -> Result<()> {
         let slot = self.slot(app);
         let mut slot = slot.lock().await;
         let users = self.parts.users.share(app).await;
@@ -285,18 +286,21 @@ impl Stream {
             state.advance(USERS_AT_ONCE).await?;
         }
         // No value is shown by the former states any more: the segments hold all of them.
-        let former = slot.serving.take();
+        let mut former = slot.serving.take();
+        if let Some(draft) = &mut draft {
+            draft.take_touched(state);
+            former.iter_mut().for_each(|former| draft.take_touched(&mut former.state));
+        }
         // Before its first user an app has no generation. What is published of none would be in
         // the way of that user's values; the tags become known to the index with them.
         let slot = &mut *slot;
         let tags: Vec<usize> = (0..state.plan.without_crowds()).collect();
         slot.computed += tags.len() as u64;
-        if state.generation > 0 {
-            self.publish(app, state, &users, &tags).await?;
-            self.tell_published(state, &users, &tags).await?;
-        }
         // Who is in the live crowds is compared once the states have seen what the log holds.
         slot.members.wait(self.parts.log.end(app).await?, true);
+        if state.generation > 0 {
+            self.publish(state, &mut slot.members, &users, &tags, draft).await?;
+        }
         // States that lack rows of files are not worth a checkpoint.
         if !slot.stale {
             self.save(app, &mut built, &mut slot.members).await?;
@@ -306,47 +310,6 @@ impl Stream {
         drop(former);
         let serving = slot.serving.insert(built);
         self.checkpoints(app).sweep_others(Some(&serving.state.store)).await
-    }
-
-    /// Puts the values that all users have of these tags into the index.
-    pub(crate) async fn publish(
-        &self,
-        app: &AppId,
-        state: &mut AppState,
-        users: &SharedUsers<'_>,
-        tags: &[usize],
-    ) -> Result<()> {
-        let deleted = users.deleted().await?;
-        let pin = self.parts.index.pin(app).await?;
-        let everybody: Vec<Ordinal> =
-            state.users().iter().filter(|user| !deleted.contains(*user)).collect();
-        let segments = Segments::of(state, &everybody, tags, &self.parts.scratch, app).await?;
-        let Segments { by_tag, folder } = segments;
-        let stored = self.parts.catalog.definitions(app).await?;
-        let body = |name: &Name| {
-            let own = stored.iter().find(|d| d.kind == "tag" && d.name == name.as_str());
-            own.map(|definition| definition.body.clone()).unwrap_or_default()
-        };
-        let publish = |(number, segment): (usize, SegmentSource)| {
-            let tag = &state.plan.tags[number];
-            TagPublication {
-                definition: body(&tag.name),
-                name: tag.name.clone(),
-                value_type: tag.value_type,
-                as_of_ms: state.now_ms,
-                segment,
-                flushed_through: Some(pin.position()),
-            }
-        };
-        let publication = Publication {
-            generation: state.generation,
-            users: everybody.iter().copied().collect(),
-            tags: by_tag.into_iter().map(publish).collect(),
-            drop: Vec::new(),
-        };
-        self.parts.index.publish(app, publication, Vec::new()).await?;
-        drop((pin, folder));
-        Ok(())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The values of all users as segments, by the index's bulk loader: what its memory does not hold
 //! spills to a folder, and the segments are files there.
 
-use crate::state::{AppState, ChangedTags};
+use crate::state::AppState;
 use crate::{Error, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use taghouse_disk::blocking;
 use taghouse_index::{
@@ -24,12 +24,20 @@ const THREADS: usize = 2;
 /// Segments that are to be published.
 pub(crate) struct Segments {
     /// By the tag's number.
-    pub(crate) by_tag: BTreeMap<usize, SegmentSource>,
+    by_tag: BTreeMap<usize, SegmentSource>,
+    /// Tags with numbers of more than 64 bits, which the loader does not take: [`Segments::widen`].
+    wide: Vec<usize>,
     /// Holds the files until they are published.
-    pub(crate) folder: ScratchFolder,
+    _folder: ScratchFolder,
 }
 
 impl Segments {
+    /// Of no tag.
+    pub(crate) fn none(scratch: &Path, app: &AppId) -> Self {
+        let folder = ScratchFolder::below(scratch, app);
+        Self { by_tag: BTreeMap::new(), wide: Vec::new(), _folder: folder }
+    }
+
     /// Of these tags the values that these users, ascending, have by the states.
     ///
     /// # Errors
@@ -41,34 +49,57 @@ impl Segments {
         scratch: &Path,
         app: &AppId,
     ) -> Result<Self> {
-        let folder = ScratchFolder::below(scratch, app);
-        let mut loading = Loading::new(&folder, state, everybody, tags)?;
-        push_all(state, everybody, tags, &mut loading).await?;
-        let Loading { loader, feeder, mut tags, .. } = loading;
-        let target = folder.part("segments");
-        let files = blocking(move || {
-            feeder.finish()?;
-            Ok::<_, Error>(loader.finish(&target)?)
-        });
-        let paths: Vec<PathBuf> = files.await?.into_iter().map(|file| file.path).collect();
-
-        // The loader takes no numbers of more than 64 bits: such tags are built in memory.
-        let is_wide = |tag: &LoadedTag| tag.is_wide;
-        let wide: Vec<usize> =
-            tags.iter().filter(|(_, tag)| is_wide(tag)).map(|(number, _)| *number).collect();
-        tags.retain(|_, tag| !is_wide(tag));
-        let files = tags.into_iter().filter_map(|(number, tag)| {
-            Some((number, SegmentSource::File(paths.get(tag.place)?.clone())))
-        });
-        let mut by_tag: BTreeMap<usize, SegmentSource> = files.collect();
-        if !wide.is_empty() {
-            let mut building = Building::new(state, &wide);
-            push_all(state, everybody, &wide, &mut building).await?;
-            for (number, builder) in building.0 {
-                by_tag.insert(number, builder.finish()?.into());
-            }
+        if tags.is_empty() {
+            return Ok(Self::none(scratch, app));
         }
-        Ok(Self { by_tag, folder })
+        let mut loading = Loading::new(state, everybody.last().copied(), tags, scratch, app)?;
+        for users in everybody.chunks(USERS_AT_ONCE) {
+            loading.push(state, users).await?;
+        }
+        let mut segments = loading.finish().await?;
+        segments.widen(state, everybody).await?;
+        Ok(segments)
+    }
+
+    /// Builds the segments of tags that the loader does not take, in memory.
+    ///
+    /// # Errors
+    /// Of the states and the index.
+    pub(crate) async fn widen(
+        &mut self,
+        state: &mut AppState,
+        everybody: &[Ordinal],
+    ) -> Result<()> {
+        let wide = std::mem::take(&mut self.wide);
+        if wide.is_empty() {
+            return Ok(());
+        }
+        let mut building = Building::new(state, &wide);
+        for users in everybody.chunks(USERS_AT_ONCE) {
+            push_all(state, users, &wide, &mut building).await?;
+        }
+        for (number, builder) in building.0 {
+            self.by_tag.insert(number, builder.finish()?.into());
+        }
+        Ok(())
+    }
+
+    /// The same of tags with other numbers; those without one go.
+    pub(crate) fn numbered(mut self, number: impl Fn(usize) -> Option<usize>) -> Self {
+        let of = |(tag, segment)| Some((number(tag)?, segment));
+        self.by_tag = self.by_tag.into_iter().filter_map(of).collect();
+        self.wide = self.wide.into_iter().filter_map(number).collect();
+        self
+    }
+
+    /// The segments by the numbers of their tags. Their files are there as long as this is.
+    pub(crate) fn take(&mut self) -> BTreeMap<usize, SegmentSource> {
+        std::mem::take(&mut self.by_tag)
+    }
+
+    /// Whether they are of the tag.
+    pub(crate) fn has(&self, tag: usize) -> bool {
+        self.by_tag.contains_key(&tag) || self.wide.contains(&tag)
     }
 }
 
@@ -77,34 +108,17 @@ trait Sink {
     fn push(&mut self, tag: usize, ordinal: Ordinal, value: &Value) -> Result<()>;
 }
 
-/// Shows `sink` all values of these tags, some users after others.
+/// Shows `sink` the values that some users, ascending, have of these tags.
 async fn push_all(
     state: &mut AppState,
-    everybody: &[Ordinal],
+    users: &[Ordinal],
     tags: &[usize],
     sink: &mut impl Sink,
 ) -> Result<()> {
-    let wanted: BTreeSet<usize> = tags.iter().copied().collect();
-    let with_states = state.plan.with_states();
-    let any_derived = wanted.range(with_states..).next().is_some();
-    for users in everybody.chunks(USERS_AT_ONCE) {
-        for tag in wanted.range(..with_states) {
-            let values = state.values(*tag, users).await?;
-            for (ordinal, value) in users.iter().zip(values) {
-                if let Some(value) = value {
-                    sink.push(*tag, *ordinal, &value)?;
-                }
-            }
-        }
-        let derived = if any_derived { state.derive_all(users).await? } else { ChangedTags::new() };
-        for (tag, changed) in derived {
-            if !wanted.contains(&tag) {
-                continue;
-            }
-            for changed in changed {
-                if let Some(value) = &changed.now.value {
-                    sink.push(tag, changed.now.ordinal, value)?;
-                }
+    for (tag, changed) in state.now_of(users, tags).await? {
+        for changed in changed {
+            if let Some(value) = &changed.now.value {
+                sink.push(tag, changed.now.ordinal, value)?;
             }
         }
     }
@@ -120,24 +134,32 @@ struct LoadedTag {
     is_wide: bool,
 }
 
-struct Loading {
+/// Values on their way to segments.
+pub(crate) struct Loading {
     loader: Loader,
     feeder: Feeder,
+    numbers: Vec<usize>,
     tags: BTreeMap<usize, LoadedTag>,
+    folder: ScratchFolder,
 }
 
 impl Loading {
-    fn new(
-        folder: &ScratchFolder,
+    /// Of users up to an ordinal.
+    ///
+    /// # Errors
+    /// Of the folder `scratch`.
+    pub(crate) fn new(
         state: &AppState,
-        everybody: &[Ordinal],
+        last: Option<Ordinal>,
         tags: &[usize],
+        scratch: &Path,
+        app: &AppId,
     ) -> Result<Self> {
-        let last = everybody.last().copied().unwrap_or_default();
+        let folder = ScratchFolder::below(scratch, app);
         let loader = Loader::new(LoadOptions {
             spill: folder.part("spill"),
             memory_bytes: LOADER_BYTES,
-            shards: 0..(last >> SHARD_BITS) + 1,
+            shards: 0..(last.unwrap_or_default() >> SHARD_BITS) + 1,
             threads: THREADS,
         })?;
         let mut loaded = BTreeMap::new();
@@ -148,7 +170,45 @@ impl Loading {
             loaded.insert(*number, tag);
         }
         let feeder = loader.feeder();
-        Ok(Self { loader, feeder, tags: loaded })
+        Ok(Self { loader, feeder, numbers: tags.to_vec(), tags: loaded, folder })
+    }
+
+    /// How many tags there are.
+    pub(crate) fn tags(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Adds the values of some users.
+    ///
+    /// # Errors
+    /// Of the states, the index, and the folder.
+    pub(crate) async fn push(&mut self, state: &mut AppState, users: &[Ordinal]) -> Result<()> {
+        let numbers = std::mem::take(&mut self.numbers);
+        let pushed = push_all(state, users, &numbers, self).await;
+        self.numbers = numbers;
+        pushed
+    }
+
+    /// Writes the segments.
+    ///
+    /// # Errors
+    /// Of the index, and the folder.
+    pub(crate) async fn finish(self) -> Result<Segments> {
+        let Self { loader, feeder, tags, folder, .. } = self;
+        let target = folder.part("segments");
+        let files = blocking(move || {
+            feeder.finish()?;
+            Ok::<_, Error>(loader.finish(&target)?)
+        });
+        let paths: Vec<PathBuf> = files.await?.into_iter().map(|file| file.path).collect();
+
+        let is_wide = |tag: &LoadedTag| tag.is_wide;
+        let wide = tags.iter().filter(|(_, tag)| is_wide(tag)).map(|(number, _)| *number).collect();
+        let narrow = tags.into_iter().filter(|(_, tag)| !is_wide(tag));
+        let file = |(number, tag): (usize, LoadedTag)| {
+            Some((number, SegmentSource::File(paths.get(tag.place)?.clone())))
+        };
+        Ok(Segments { by_tag: narrow.filter_map(file).collect(), wide, _folder: folder })
     }
 }
 

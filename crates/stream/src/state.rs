@@ -38,6 +38,13 @@ pub(crate) struct Changed {
     pub(crate) now: NewValue,
 }
 
+impl Changed {
+    /// A value of which it is not known what it was before.
+    pub(crate) fn to(ordinal: Ordinal, value: Option<Value>) -> Self {
+        Self { before: None, now: NewValue { ordinal, value } }
+    }
+}
+
 /// When a user's value is another by time alone.
 struct Move {
     at_ms: TimestampMs,
@@ -76,6 +83,8 @@ pub(crate) struct AppState {
     /// Users of whom something was shown as of now while other values were still to be looked at:
     /// what those were before says nothing of what is shown of others that follow from them.
     pub(crate) early: Bitmap,
+    /// To whose states something came; `None`: nobody asks.
+    pub(crate) touched: Option<Bitmap>,
     /// Rows that do not count yet.
     pub(crate) ahead: Ahead,
     closed: ClosedMerges,
@@ -107,6 +116,7 @@ impl AppState {
             timers,
             moved: BTreeMap::new(),
             early: Bitmap::new(),
+            touched: None,
             ahead,
             closed: ClosedMerges::new(),
             deleted: Bitmap::new(),
@@ -146,6 +156,7 @@ impl AppState {
     pub(crate) fn see(&mut self, users: impl Iterator<Item = Ordinal>) -> Vec<Ordinal> {
         let fresh: Vec<Ordinal> = users.filter(|user| self.seen.insert(*user)).collect();
         self.seen_more |= !fresh.is_empty();
+        self.touch(fresh.iter().copied());
         fresh
     }
 
@@ -186,6 +197,7 @@ impl AppState {
         is_known: bool,
     ) -> Result<Vec<Changed>> {
         let ordinals: Vec<Ordinal> = updates.iter().map(|update| update.ordinal).collect();
+        self.touch(ordinals.iter().copied());
         // A value that time has changed already, and that is still to be shown, is not known.
         let settled = !self.timers.are_due(tag, self.now_ms);
         let known = is_known && settled && self.position >= self.shown_unknown;
@@ -242,6 +254,7 @@ impl AppState {
         {
             found += due.users.len().max(1);
             let tag = due.tag;
+            self.touch(due.users.iter().copied());
             if tag >= self.plan.with_states() {
                 let moved = self.moved.entry(tag).or_default();
                 due.users.into_iter().for_each(|user| {

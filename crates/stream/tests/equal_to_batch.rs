@@ -224,6 +224,8 @@ cohort:
 ---
 {{kind: tag, name: is_hot, type: bool, mode: both, expression: band == "high" || any_1d >= 3 && vip == true || lifecycle == "whale" || bought_it >= 2}}
 ---
+{{kind: tag, name: goes, type: int, mode: batch, aggregate: {{events: [go], function: count}}}}
+---
 {{kind: crowd, name: hot_now, live: true, expression: is_hot == true && !(buys_30d < 2)}}
 ---
 {{kind: crowd, name: recent, live: true, expression: seen_90m >= 1 || large_buys_1h >= 1 || age < 30}}
@@ -351,7 +353,8 @@ impl Story {
 
     /// Somebody sets a value that live crowds follow.
     async fn change(&mut self, world: &World) {
-        let value = match self.dice.below(7) {
+        let value = match self.dice.below(8) {
+            7 => ("goes", Op::Set(Value::Int(self.dice.below(3) as i64))),
             0 => ("is_hot", Op::Set(Value::Bool(self.dice.one_in(2)))),
             1 => ("buys_30d", Op::Set(Value::Int(self.dice.below(5) as i64))),
             2 => ("buys_30d", Op::Unset),
