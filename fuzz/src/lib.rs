@@ -11,6 +11,7 @@ pub mod definitions;
 pub mod dictionary;
 pub mod expression;
 pub mod expression_json;
+pub mod feed;
 mod folder;
 pub mod live;
 pub mod log;

@@ -3,7 +3,7 @@
 
 type Target = (&'static str, fn() -> Vec<Vec<u8>>, fn(&[u8]));
 
-const TARGETS: [Target; 15] = [
+const TARGETS: [Target; 16] = [
     ("bitmap", crate::bitmap::seeds, crate::bitmap::read),
     ("sealed", crate::sealed::seeds, crate::sealed::read),
     ("bundle", crate::bundle::seeds, crate::bundle::read),
@@ -18,6 +18,7 @@ const TARGETS: [Target; 15] = [
     ("dictionary", crate::dictionary::seeds, crate::dictionary::read),
     ("live", crate::live::seeds, crate::live::read),
     ("log", crate::log::seeds, crate::log::read),
+    ("feed", crate::feed::seeds, crate::feed::read),
     ("state", crate::state::seeds, crate::state::read),
 ];
 
