@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A broker; it is killed when dropped.
 pub(crate) struct Broker {
@@ -29,12 +30,16 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// A port that is free, and the one after it.
+/// A port that is free, and the one after it. Below those that the system gives to connections: one
+/// of these, to the broker while it is down or to another server, would take its place.
 fn two_free_ports() -> u16 {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        if TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    for _ in 0..5_000 {
+        let number = TRIED.fetch_add(1, Ordering::Relaxed);
+        let place = (std::process::id() % 5_000) as u16 * 7 + number;
+        let port = 20_000 + place % 5_000 * 2;
+        if is_free(port) && is_free(port + 1) {
             return port;
         }
     }

@@ -57,8 +57,6 @@ pub(crate) struct Touched {
     users: BTreeSet<Ordinal>,
     /// The live tags that it was.
     tags: BTreeSet<String>,
-    /// Of whom a tag was changed that no crowd follows: by such a value, too, a user comes to exist.
-    others: BTreeSet<Ordinal>,
 }
 
 /// Of which crowds membership is looked at.
@@ -98,7 +96,8 @@ impl Stream {
         let generation = users.generation();
         let is_live = |tag: &str| definitions.tags.get(tag).is_some_and(|tag| tag.mode.is_live());
         // Without live crowds nobody asks, and all changes by hand need not be read.
-        if !has_live_crowds(definitions) || members.by_hand.generation == Some(generation) {
+        let has_crowds = definitions.crowds.values().any(|crowd| crowd.is_live);
+        if !has_crowds || members.by_hand.generation == Some(generation) {
             return Ok(());
         }
         let (app, StreamParts { lake, log, catalog, .. }) = (users.app(), &self.parts);
@@ -153,18 +152,14 @@ impl Stream {
         let is_live =
             |tag: &str| rows.definitions.tags.get(tag).is_some_and(|tag| tag.mode.is_live());
         let stands = |change: &&HandChange| !gone.hides(&change.user_id, change.position);
-        let (mut tags, mut ids, mut others) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for change in rows.changed.iter().filter(stands) {
-            if is_live(&change.tag) {
-                tags.insert(change.tag.clone());
-                ids.insert(change.user_id.clone());
-            } else if has_live_crowds(rows.definitions) {
-                others.insert(change.user_id.clone());
-            }
+        let of_live = rows.changed.iter().filter(|change| is_live(&change.tag)).filter(stands);
+        let (mut tags, mut ids) = (BTreeSet::new(), BTreeSet::new());
+        for change in of_live {
+            tags.insert(change.tag.clone());
+            ids.insert(change.user_id.clone());
         }
-        let others = known(users, others).await?;
         let users = members.by_hand.add(users, ids).await?;
-        Ok(Touched { users, tags, others })
+        Ok(Touched { users, tags })
     }
 
     /// Tells who entered or left a live crowd by what was changed by hand.
@@ -182,26 +177,9 @@ impl Stream {
         let tags = (0..state.plan.without_crowds()).filter(named).collect();
         let crowds = state.plan.crowds_after(&tags);
         let everybody: Vec<Ordinal> = touched.users.iter().copied().collect();
-        // Whom a row tells of was there before.
-        let seen = state.users();
-        let others = touched.others.iter().copied().filter(|user| !seen.contains(*user));
-        let others: Vec<Ordinal> = others.collect();
-        self.tell_shown(state, members, users, &everybody, &crowds).await?;
-        self.tell_shown(state, members, users, &others, &state.plan.crowds()).await
-    }
-
-    /// Tells which of these users entered or left these crowds, by the values that are shown.
-    async fn tell_shown(
-        &self,
-        state: &mut AppState,
-        members: &mut Members,
-        users: &SharedUsers<'_>,
-        everybody: &[Ordinal],
-        crowds: &BTreeSet<usize>,
-    ) -> Result<()> {
         members.begin(state.generation);
         for some in everybody.chunks(USERS_AT_ONCE) {
-            let changed = self.shown_members(state, users, some, crowds).await?;
+            let changed = self.shown_members(state, users, some, &crowds).await?;
             let ids = UserIds::of(users, &members.unread, some.iter().copied()).await?;
             let of_crowd = changed.iter();
             let changes: Vec<Change> = of_crowd
@@ -275,28 +253,9 @@ impl Stream {
             .map(|(name, at)| (*at, name.clone()))
             .collect();
         let people = some.clone();
-        let existing = snapshot.users().clone();
         let columns = blocking(move || columns(&snapshot, &inputs, &people)).await?;
-        let mut outcomes = state.members_by(&columns, &some, crowds)?;
-        // A value by hand that was taken back may have been all that there was of a user.
-        for changed in outcomes.values_mut().flatten() {
-            changed.now.value.take_if(|_| !existing.contains(changed.now.ordinal));
-        }
-        Ok(outcomes)
+        state.members_by(&columns, &some, crowds)
     }
-}
-
-fn has_live_crowds(definitions: &Definitions) -> bool {
-    definitions.crowds.values().any(|crowd| crowd.is_live)
-}
-
-/// The ordinals of those who have one.
-async fn known(users: &SharedUsers<'_>, ids: BTreeSet<String>) -> Result<BTreeSet<Ordinal>> {
-    if ids.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let ordinals = users.lookup(ids.into_iter().collect()).await?;
-    Ok(ordinals.into_iter().flatten().collect())
 }
 
 impl ByHand {
@@ -306,7 +265,11 @@ impl ByHand {
         users: &SharedUsers<'_>,
         ids: BTreeSet<String>,
     ) -> Result<BTreeSet<Ordinal>> {
-        let known = known(users, ids).await?;
+        if ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let ordinals = users.lookup(ids.into_iter().collect()).await?;
+        let known: BTreeSet<Ordinal> = ordinals.into_iter().flatten().collect();
         known.iter().for_each(|user| {
             self.users.insert(*user);
         });

@@ -83,6 +83,30 @@ impl AppState {
         Ok(derived)
     }
 
+    /// The values that some derived tags have for users, ascending.
+    ///
+    /// # Errors
+    /// As [`AppState::derive`].
+    pub(crate) async fn derive_some_tags(
+        &mut self,
+        users: &[Ordinal],
+        tags: &BTreeSet<usize>,
+    ) -> Result<ChangedTags> {
+        let step = Step {
+            needed: self.with_inputs(tags.clone()),
+            moved: BTreeMap::new(),
+            fresh: users.iter().copied().collect(),
+            are_outside: false,
+        };
+        let mut derived = ChangedTags::new();
+        for some in users.chunks((CELLS / step.needed.derived.len().max(1)).max(LEAST_USERS)) {
+            self.derive_some(&step, some, &mut derived).await?;
+            tokio::task::yield_now().await;
+        }
+        derived.retain(|tag, _| tags.contains(tag));
+        Ok(derived)
+    }
+
     async fn derive_for(
         &mut self,
         changed: &mut ChangedTags,
@@ -210,8 +234,11 @@ impl AppState {
                 derived.push(number);
             }
         }
-        // What they need that is derived and did not change is computed too.
-        let mut wanted: BTreeSet<usize> = derived.iter().copied().collect();
+        self.with_inputs(derived.into_iter().collect())
+    }
+
+    /// Derived tags with all that they need: what is derived and did not change is computed too.
+    fn with_inputs(&self, mut wanted: BTreeSet<usize>) -> Needed {
         for number in (0..self.plan.tags.len()).rev() {
             if let LiveKind::Derived(kind) = &self.plan.tags[number].kind
                 && wanted.contains(&number)

@@ -4,6 +4,7 @@
 //! everybody else gets it in between. Whose states something came to meanwhile is noted
 //! ([`AppState::touched`]): their values are shown again, over what was published.
 
+use crate::by_hand::columns;
 use crate::emission::Shown;
 use crate::members::Members;
 use crate::rebuild::ours;
@@ -11,17 +12,16 @@ use crate::segments::{Loading, Segments};
 use crate::state::{AppState, Changed, ChangedTags};
 use crate::stream::Stream;
 use crate::{Error, Result};
-use std::collections::BTreeSet;
-use taghouse_index::{Bitmap, Pin, Publication, SegmentSource, TagPublication};
-use taghouse_model::{AppId, Name, Ordinal};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use taghouse_disk::blocking;
+use taghouse_index::{Bitmap, Pin, Publication, SegmentSource, Snapshot, TagPublication};
+use taghouse_model::{AppId, Name, Ordinal, Value};
 use taghouse_users::SharedUsers;
 
 /// About so many values are computed while the slot is held; but of so many users at least.
 const VALUES_AT_ONCE: usize = 1 << 17;
 const LEAST_USERS: usize = 1 << 10;
-
-/// Users whose values are shown again at once.
-const SHOWN_AT_ONCE: usize = 1 << 14;
 
 /// What is to be published.
 pub(crate) struct Draft {
@@ -30,8 +30,16 @@ pub(crate) struct Draft {
     pub(crate) users: Bitmap,
     /// From before the first value was computed: what was changed since stays on top.
     pub(crate) pin: Pin,
-    /// To whose states something came since.
-    pub(crate) touched: Bitmap,
+    pub(crate) touched: Touched,
+}
+
+/// Who is to be shown again.
+#[derive(Default)]
+pub(crate) struct Touched {
+    /// To whose states something came.
+    states: Bitmap,
+    /// Who was seen for the first time.
+    seen: Bitmap,
 }
 
 impl Draft {
@@ -42,8 +50,9 @@ impl Draft {
 
     /// Ends the noting of what comes to states.
     pub(crate) fn take_touched(&mut self, state: &mut AppState) {
-        let touched = state.touched.take().unwrap_or_default();
-        self.touched = self.touched.or(&touched);
+        let Touched { states, seen } = state.touched.take().unwrap_or_default();
+        self.touched.states = self.touched.states.or(&states);
+        self.touched.seen = self.touched.seen.or(&seen);
     }
 }
 
@@ -62,18 +71,22 @@ impl Stream {
     ) -> Result<Option<Draft>> {
         let slot = self.slot(app);
 
-        // 1. From here on it is noted what comes.
+        // 1. What came due while the lake was read is over before anybody notes it.
+        while self.catch_up_in_time(app, build).await? {}
+
+        // 2. From here on it is noted what comes.
         let (everybody, pin, mut loading) = {
             let mut slot = slot.lock().await;
             let users = self.parts.users.share(app).await;
             let serving = slot.serving.iter_mut();
-            serving.for_each(|serving| serving.state.touched = Some(Bitmap::new()));
+            serving.for_each(|serving| serving.state.touched = Some(Touched::default()));
             let state = &mut ours(&mut slot.building, build)?.state;
             if state.generation == 0 {
                 return Ok(None);
             }
-            state.touched = Some(Bitmap::new());
-            state.pass(self.parts.clock.now_ms());
+            state.touched = Some(Touched::default());
+            // All derived values are computed now.
+            state.moved.clear();
             let deleted = users.deleted().await?;
             let everybody = state.users().and_not(&deleted);
             let plan = &state.plan;
@@ -84,7 +97,7 @@ impl Stream {
             (everybody, pin, loading)
         };
 
-        // 2. Some users after others.
+        // 3. Some users after others.
         let at_once = (VALUES_AT_ONCE / loading.tags().max(1)).max(LEAST_USERS);
         let mut from = Some(0);
         while let Some(first) = from {
@@ -99,9 +112,19 @@ impl Stream {
             loading.push(state, &some).await?;
         }
 
-        // 3. Without the slot: what was collected becomes files.
+        // 4. Without the slot: what was collected becomes files.
         let segments = loading.finish().await?;
-        Ok(Some(Draft { segments, users: everybody, pin, touched: Bitmap::new() }))
+        Ok(Some(Draft { segments, users: everybody, pin, touched: Touched::default() }))
+    }
+
+    /// Works off some of what time has changed in states that are being built; whether there is more.
+    async fn catch_up_in_time(&self, app: &AppId, build: u64) -> Result<bool> {
+        let slot = self.slot(app);
+        let mut slot = slot.lock().await;
+        let state = &mut ours(&mut slot.building, build)?.state;
+        state.pass(self.parts.clock.now_ms());
+        state.advance(LEAST_USERS).await?;
+        Ok(state.is_behind())
     }
 
     /// Puts the values that all users have of these tags into the index, and tells of it: those that
@@ -129,7 +152,7 @@ impl Stream {
                 segments: Segments::none(&self.parts.scratch, app),
                 users: Bitmap::new(),
                 pin: self.parts.index.pin(app).await?,
-                touched: Bitmap::new(),
+                touched: Touched::default(),
             },
         };
         draft.segments.widen(state, &everybody).await?;
@@ -170,22 +193,68 @@ impl Stream {
         self.show_touched(state, members, users, &draft.touched, tags).await
     }
 
-    /// Shows again what users have of these tags who were touched while values were computed.
-    ///
-    /// # Errors
-    /// Of the states, the users, the index and the feed.
+    /// Shows again what users have of these tags who were touched while values were computed, where
+    /// something else is shown.
     async fn show_touched(
         &self,
         state: &mut AppState,
         members: &mut Members,
         users: &SharedUsers<'_>,
-        touched: &Bitmap,
+        touched: &Touched,
         tags: &[usize],
     ) -> Result<()> {
         let deleted = users.deleted().await?;
-        let touched: Vec<Ordinal> = touched.and_not(&deleted).iter().collect();
-        for some in touched.chunks(SHOWN_AT_ONCE) {
-            let changed = state.now_of(some, tags).await?;
+        let touched_states = touched.states.and_not(&deleted);
+        let everybody = touched.states.or(&touched.seen).and_not(&deleted);
+        let Some(snapshot) = self.snapshot(state, users).await? else { return Ok(()) };
+        let has_states = |tag: &usize| *tag < state.plan.with_states();
+        let (with_states, derived): (Vec<usize>, Vec<usize>) =
+            tags.iter().copied().partition(has_states);
+        // Of who was only named, a value of a tag with states was set by hand.
+        for (who, tags) in [(touched_states, with_states), (everybody, derived)] {
+            self.show_differing(state, members, users, &snapshot, &who, &tags).await?;
+        }
+        Ok(())
+    }
+
+    async fn show_differing(
+        &self,
+        state: &mut AppState,
+        members: &mut Members,
+        users: &SharedUsers<'_>,
+        snapshot: &Arc<Snapshot>,
+        who: &Bitmap,
+        tags: &[usize],
+    ) -> Result<()> {
+        let names: BTreeMap<usize, String> =
+            tags.iter().map(|tag| (*tag, state.plan.tags[*tag].name.as_str().to_owned())).collect();
+        let at_once = (VALUES_AT_ONCE / tags.len().max(1)).max(LEAST_USERS);
+        let mut from = Some(0).filter(|_| !tags.is_empty());
+        while let Some(first) = from {
+            let some: Vec<Ordinal> = who.page(first, at_once);
+            from = some.last().and_then(|last| last.checked_add(1));
+            let (snapshot, wanted, people) = (snapshot.clone(), names.clone(), some.clone());
+            let shown = blocking(move || columns(&snapshot, &wanted, &people)).await?;
+            // Whom the states do not know, be it any more, has no value.
+            let known: Vec<Ordinal> =
+                some.iter().copied().filter(|user| state.users().contains(*user)).collect();
+            let mut held = state.now_of(&known, tags).await?;
+            let mut changed = ChangedTags::new();
+            for (tag, column) in shown {
+                let of_tag = held.remove(&tag).into_iter().flatten().map(|changed| changed.now);
+                let mut of_tag: HashMap<Ordinal, Option<Value>> =
+                    of_tag.map(|now| (now.ordinal, now.value)).collect();
+                let differing: Vec<Changed> = some
+                    .iter()
+                    .zip(column.now)
+                    .map(|(user, shown)| (*user, shown, of_tag.remove(user).flatten()))
+                    .filter(|(_, shown, now)| shown != now)
+                    .map(|(user, _, now)| Changed::to(user, now))
+                    .collect();
+                if !differing.is_empty() {
+                    changed.insert(tag, differing);
+                }
+            }
             let shown = Shown { changed, fresh: Vec::new(), position: state.position };
             self.emit(state, members, users, shown).await?;
         }
@@ -196,9 +265,18 @@ impl Stream {
 impl AppState {
     /// Notes that something came to these users' states, if anybody asks.
     pub(crate) fn touch(&mut self, users: impl Iterator<Item = Ordinal>) {
-        if let Some(touched) = &mut self.touched {
+        if let Some(Touched { states, .. }) = &mut self.touched {
             users.for_each(|user| {
-                touched.insert(user);
+                states.insert(user);
+            });
+        }
+    }
+
+    /// Notes that these users were seen for the first time.
+    pub(crate) fn touch_seen(&mut self, users: &[Ordinal]) {
+        if let Some(Touched { seen, .. }) = &mut self.touched {
+            users.iter().for_each(|user| {
+                seen.insert(*user);
             });
         }
     }
@@ -209,17 +287,18 @@ impl AppState {
         users: &[Ordinal],
         tags: &[usize],
     ) -> Result<ChangedTags> {
-        let wanted: BTreeSet<usize> = tags.iter().copied().collect();
-        let with_states = self.plan.with_states();
-        let mut values = ChangedTags::new();
-        if wanted.range(with_states..).next().is_some() {
-            values = self.derive_all(users).await?;
-            values.retain(|tag, _| wanted.contains(tag));
-        }
-        for tag in wanted.range(..with_states) {
-            let of_tag = self.values(*tag, users).await?;
+        let states = self.plan.with_states();
+        let (with_states, derived): (Vec<usize>, Vec<usize>) =
+            tags.iter().copied().partition(|tag| *tag < states);
+        let derived: BTreeSet<usize> = derived.into_iter().collect();
+        let mut values = match derived.is_empty() {
+            true => ChangedTags::new(),
+            false => self.derive_some_tags(users, &derived).await?,
+        };
+        for tag in with_states {
+            let of_tag = self.values(tag, users).await?;
             let changed = users.iter().zip(of_tag).map(|(user, value)| Changed::to(*user, value));
-            values.insert(*tag, changed.collect());
+            values.insert(tag, changed.collect());
         }
         Ok(values)
     }

@@ -11,7 +11,7 @@ use crate::plan::LiveTag;
 use crate::state::{AppState, Changed, ChangedTags};
 use crate::stream::Stream;
 use crate::telling::UserIds;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_feed::Change;
 use taghouse_index::{Bitmap, Snapshot};
@@ -59,6 +59,8 @@ pub(crate) struct Members {
     pub(crate) by_hand: ByHand,
     /// Of whom nothing is told yet.
     pub(crate) unread: Unread,
+    /// Users in the sets whom the index knows and the states do not; `None`: it is not known who.
+    pub(crate) unseen: Option<Bitmap>,
 }
 
 /// The members of a crowd.
@@ -84,6 +86,7 @@ impl Default for Members {
             without: 0,
             by_hand: ByHand::default(),
             unread: Unread::default(),
+            unseen: None,
         }
     }
 }
@@ -219,6 +222,7 @@ impl Stream {
             // Also those of whom no row tells (any more): judgments are of all whom the index knows.
             let known = self.known_to_index(state, users).await?;
             let everybody = Bitmap::union([state.users(), members.by_hand.users(), &known]);
+            members.unseen = Some(known.and_not(state.users()));
             while let Some(first) = from {
                 let some = everybody.page(first, USERS_AT_ONCE);
                 from = some.last().and_then(|last| last.checked_add(1));
@@ -241,6 +245,46 @@ impl Stream {
             }
         }
         members.filled = Some(definitions);
+        Ok(())
+    }
+
+    /// Adds that users leave whom the states see for the first time, and who are in crowds all the
+    /// same: the index knew them. What a step says of new users is who enters.
+    ///
+    /// # Errors
+    /// Of the index; `Renumbered`.
+    pub(crate) async fn add_unseen(
+        &self,
+        state: &AppState,
+        members: &mut Members,
+        users: &SharedUsers<'_>,
+        fresh: &[Ordinal],
+        changed: &mut ChangedTags,
+    ) -> Result<()> {
+        let crowds = state.plan.without_crowds()..state.plan.tags.len();
+        if fresh.is_empty() || crowds.is_empty() {
+            return Ok(());
+        }
+        let is_hand = |user: &Ordinal| members.by_hand.users().contains(*user);
+        let known: Vec<Ordinal> = match &members.unseen {
+            Some(unseen) => fresh.iter().copied().filter(|of| unseen.contains(*of)).collect(),
+            None => fresh.to_vec(),
+        };
+        for number in crowds.filter(|_| !known.is_empty()) {
+            let Some(set) = members.crowds.get(&state.plan.tags[number].name) else { continue };
+            let mut gone: Vec<Ordinal> = known.clone();
+            gone.retain(|user| set.users.contains(*user) && !is_hand(user));
+            if gone.is_empty() {
+                continue;
+            }
+            let of_crowd = changed.entry(number).or_default();
+            let told: BTreeSet<Ordinal> = of_crowd.iter().map(|of| of.now.ordinal).collect();
+            gone.retain(|user| !told.contains(user));
+            of_crowd.extend(gone.into_iter().map(|user| Changed::to(user, None)));
+        }
+        if members.unseen.is_none() {
+            members.unseen = Some(self.known_to_index(state, users).await?.and_not(state.users()));
+        }
         Ok(())
     }
 

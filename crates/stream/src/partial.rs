@@ -110,12 +110,12 @@ impl Stream {
         let is_new = |tag: &usize| !held.contains(&state.plan.tags[*tag].hash);
         let more: Vec<usize> = (0..state.plan.without_crowds()).filter(is_new).collect();
         slot.computed += more.len() as u64;
+        if slot.members.pending.is_some() || crowds != state.plan.crowd_hashes() {
+            slot.members.wait(self.parts.log.end(app).await?, true);
+        }
         if state.generation > 0 {
             let draft = draft.map(|draft| draft.numbered(renumbered(&drafted, &state.plan)));
             self.publish(state, &mut slot.members, &users, &more, draft).await?;
-        }
-        if slot.members.pending.is_some() || crowds != state.plan.crowd_hashes() {
-            slot.members.wait(self.parts.log.end(app).await?, true);
         }
         slot.problem = None;
         if !slot.stale {

@@ -285,6 +285,8 @@ impl Stream {
         while state.is_behind() {
             state.advance(USERS_AT_ONCE).await?;
         }
+        // They are among those who are touched, or were moved before the values were computed.
+        state.moved.clear();
         // No value is shown by the former states any more: the segments hold all of them.
         let mut former = slot.serving.take();
         if let Some(draft) = &mut draft {

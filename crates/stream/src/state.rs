@@ -2,6 +2,7 @@
 
 use crate::ahead::Ahead;
 use crate::closed::ClosedMerges;
+use crate::draft::Touched;
 use crate::emission::NewValue;
 use crate::intake::TakenIn;
 use crate::page::{Page, page_of, rewrite};
@@ -84,7 +85,7 @@ pub(crate) struct AppState {
     /// what those were before says nothing of what is shown of others that follow from them.
     pub(crate) early: Bitmap,
     /// To whose states something came; `None`: nobody asks.
-    pub(crate) touched: Option<Bitmap>,
+    pub(crate) touched: Option<Touched>,
     /// Rows that do not count yet.
     pub(crate) ahead: Ahead,
     closed: ClosedMerges,
@@ -156,7 +157,7 @@ impl AppState {
     pub(crate) fn see(&mut self, users: impl Iterator<Item = Ordinal>) -> Vec<Ordinal> {
         let fresh: Vec<Ordinal> = users.filter(|user| self.seen.insert(*user)).collect();
         self.seen_more |= !fresh.is_empty();
-        self.touch(fresh.iter().copied());
+        self.touch_seen(&fresh);
         fresh
     }
 

@@ -65,8 +65,9 @@ impl Stream {
         users: &SharedUsers<'_>,
         shown: Shown,
     ) -> Result<()> {
-        let Shown { mut changed, position, .. } = shown;
+        let Shown { mut changed, position, fresh } = shown;
         members.begin(state.generation);
+        self.add_unseen(state, members, users, &fresh, &mut changed).await?;
         let ordinals: Vec<Ordinal> =
             changed.values().flatten().map(|changed| changed.now.ordinal).collect();
         let among = ordinals.iter().copied();

@@ -1,4 +1,5 @@
-//! Users of whom no row tells, or none any more: judgments know them, so the feed says where they are.
+//! Users of whom no row tells, or none any more: judgments know them, so the feed says where they
+//! are.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod told;
@@ -62,8 +63,12 @@ async fn who_was_in_a_file_that_is_replaced_is_still_in_a_crowd_of_those_who_lac
     file(&world, folder.path(), "m-3,eve,view,2022-01-01T00:00:00\n").await;
     check(&world, &["bob", "eve"], "of another file in its place").await;
 
-    file(&world, folder.path(), "m-4,bob,order,2022-01-01T00:00:00\n").await;
-    check(&world, &["eve"], "of a third file").await;
+    // The states see the user for the first time, and the user is in the crowd already.
+    world.event("bob", "order", START_MS - 1, "m-4", "{}").await;
+    check(&world, &["eve"], "with an order").await;
+
+    file(&world, folder.path(), "m-5,eve,order,2022-01-01T00:00:00\n").await;
+    check(&world, &[], "of a third file").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
