@@ -43,6 +43,8 @@ static USERS: LazyLock<u64> = LazyLock::new(|| 23.max(kills() * 4));
 const CALLERS: u64 = 2;
 /// Messages of one call.
 const AT_ONCE: u64 = 6;
+/// The faster they come, the sooner a user has more events than count.
+const CALL_EVERY: Duration = Duration::from_millis(50);
 /// Ten seconds are promised; this is for a machine that does much else. What it took is printed.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
 /// Values, once all calls are taken in.
@@ -96,6 +98,7 @@ fn call(caller: u64, base: &Mutex<String>, key: &str, stop: &AtomicBool, sent: &
         }
         number += AT_ONCE;
         sent.store(number, Ordering::Relaxed);
+        thread::sleep(CALL_EVERY);
     }
 }
 
