@@ -2,6 +2,7 @@
 //! of frames.
 
 use crate::folder::Folder;
+use crate::frames::{FRAME_HEAD, frame, frames};
 use crate::manifest::RUNTIME;
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const SEGMENT: &str = "feed/shop/00000000000000000001.feed";
 const FILE_HEAD: usize = 32;
-const FRAME_HEAD: usize = 32;
 
 struct Standing;
 
@@ -37,7 +37,8 @@ pub fn read(data: &[u8]) {
     let Some(([form, records], content)) = data.split_first_chunk::<2>() else { return };
     FOLDER.with(|folder| {
         folder.clear();
-        let frames = if form % 2 == 0 { frame(*records, content) } else { frames(content) };
+        let frames =
+            if form % 2 == 0 { frame(1, u32::from(*records), content) } else { frames(content) };
         folder.write(SEGMENT, &[&file_head()[..], &frames].concat());
         for _ in 0..2 {
             RUNTIME.block_on(ask(&open(folder)));
@@ -76,33 +77,6 @@ fn file_head() -> Vec<u8> {
     head.extend_from_slice(&1_700_000_000_000_u64.to_le_bytes());
     head.extend_from_slice(&xxh3_64(&head).to_le_bytes());
     head
-}
-
-/// One frame of so many records.
-fn frame(records: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = (payload.len() as u32).to_le_bytes().to_vec();
-    frame.extend_from_slice(&u32::from(records).to_le_bytes());
-    frame.extend_from_slice(&1_u64.to_le_bytes());
-    frame.extend_from_slice(&xxh3_64(payload).to_le_bytes());
-    frame.extend_from_slice(&xxh3_64(&frame).to_le_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// Frames, each with its checksums put right.
-fn frames(content: &[u8]) -> Vec<u8> {
-    let (mut file, mut at) = (content.to_vec(), 0);
-    while let Some(frame) = file.get_mut(at..).filter(|frame| frame.len() >= FRAME_HEAD) {
-        let len = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize;
-        if let Some(payload) = frame.get(FRAME_HEAD..FRAME_HEAD.saturating_add(len)) {
-            let checksum = xxh3_64(payload);
-            frame[16..24].copy_from_slice(&checksum.to_le_bytes());
-        }
-        let checksum = xxh3_64(&frame[..24]);
-        frame[24..32].copy_from_slice(&checksum.to_le_bytes());
-        at = at.saturating_add(FRAME_HEAD).saturating_add(len);
-    }
-    file
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {

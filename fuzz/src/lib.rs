@@ -13,6 +13,7 @@ pub mod expression;
 pub mod expression_json;
 pub mod feed;
 mod folder;
+mod frames;
 pub mod live;
 pub mod log;
 pub mod manifest;

@@ -2,6 +2,7 @@
 //! payload of one frame, a file of frames, or the items of a checkpoint.
 
 use crate::folder::Folder;
+use crate::frames::{FRAME_HEAD, frame, frames};
 use crate::manifest::{self, RUNTIME};
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -16,7 +17,6 @@ const CHECKPOINT: &[u8; 8] = b"TAGHOVER";
 /// Where the checkpoint stands.
 const POSITION: u64 = 9;
 const LOG_HEAD: usize = 40;
-const FRAME_HEAD: usize = 32;
 const GENERATION: u64 = 1;
 
 thread_local! {
@@ -104,32 +104,6 @@ fn log_head(first: u64) -> Vec<u8> {
     head.extend_from_slice(&first.to_le_bytes());
     head.extend_from_slice(&xxh3_64(&head).to_le_bytes());
     head
-}
-
-fn frame(first: u64, changes: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = (payload.len() as u32).to_le_bytes().to_vec();
-    frame.extend_from_slice(&changes.to_le_bytes());
-    frame.extend_from_slice(&first.to_le_bytes());
-    frame.extend_from_slice(&xxh3_64(payload).to_le_bytes());
-    frame.extend_from_slice(&xxh3_64(&frame).to_le_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// The frames of a log, each with its checksums put right.
-fn frames(content: &[u8]) -> Vec<u8> {
-    let (mut log, mut at) = (content.to_vec(), 0);
-    while let Some(frame) = log.get_mut(at..).filter(|frame| frame.len() >= FRAME_HEAD) {
-        let len = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize;
-        if let Some(payload) = frame.get(FRAME_HEAD..FRAME_HEAD.saturating_add(len)) {
-            let checksum = xxh3_64(payload);
-            frame[16..24].copy_from_slice(&checksum.to_le_bytes());
-        }
-        let checksum = xxh3_64(&frame[..24]);
-        frame[24..32].copy_from_slice(&checksum.to_le_bytes());
-        at = at.saturating_add(FRAME_HEAD).saturating_add(len);
-    }
-    log
 }
 
 fn changes_of(user: u32) -> Changes {
