@@ -85,6 +85,12 @@ async fn who_comes_to_exist_by_a_value_of_a_batch_tag_enters_the_crowds_of_those
     world.event("bob", "order", START_MS - 1, "m-2", "{}").await;
     change(&world, "eve", Op::Set(Value::Int(3))).await;
     check(&world, &["eve"], "with an order").await;
+
+    // All states are computed from the lake, where no row tells of her.
+    for id in ["m-3", "m-4"] {
+        file(&world, folder.path(), &format!("{id},zoe,order,2022-01-01T00:00:00\n")).await;
+        check(&world, &["eve"], "after a file in another's place").await;
+    }
     drop(world);
 
     let world = World::open(folder.path(), &clock, SHOP).await;
