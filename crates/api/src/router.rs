@@ -8,7 +8,7 @@ use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
     apps, audit, backups, changes, crowds, definitions, export, feed, identities, ingest, input,
     judge, keys, landing, live, metrics, parity, person, probes, produce, runs, sinks, tags, track,
-    tracking_settings, uploads, users,
+    tracking_settings, uploads, users, versions,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::server::Shared;
@@ -77,6 +77,10 @@ fn whole() -> OpenApiRouter<Shared> {
         .routes(routes!(users::compact))
         .routes(routes!(backups::create))
         .routes(routes!(sinks::retry))
+        .routes(routes!(versions::publish))
+        .routes(routes!(versions::roll_back))
+        .routes(routes!(versions::roll_out))
+        .routes(routes!(versions::pin, versions::unpin))
         .layer(middleware::from_fn(to_the_end))
 }
 
@@ -117,7 +121,8 @@ fn parts() -> Parts {
         .routes(routes!(compare::compare))
         .routes(routes!(crowds::list))
         .routes(routes!(crowds::get))
-        .routes(routes!(crowds::versions))
+        .routes(routes!(versions::list))
+        .routes(routes!(versions::difference))
         .routes(routes!(export::export))
         .routes(routes!(judge::one, judge::batch))
         .routes(routes!(judge::profile))

@@ -104,13 +104,13 @@ impl Crowds {
 
     /// Deletes the objects of versions up to the current one that the crowd's record does not name.
     /// Whoever computes writes a later one, and nobody else writes while this is called.
-    async fn sweep_unnamed(&self, app: &AppId, crowd: &str, versions: &CrowdVersions) {
+    pub(crate) async fn sweep_unnamed(&self, app: &AppId, crowd: &str, versions: &CrowdVersions) {
         let named: HashSet<&str> =
             versions.versions.iter().map(|version| version.object.as_str()).collect();
         let folder = ObjectPath::from(folder(app, crowd));
         let unnamed = self.store.list(Some(&folder)).try_filter_map(|found| {
             let version = found.location.filename().and_then(version_of);
-            let old = version.is_some_and(|version| version <= versions.current)
+            let old = version.is_some_and(|version| version <= versions.last())
                 && !named.contains(found.location.as_ref());
             std::future::ready(Ok(old.then_some(found.location)))
         });

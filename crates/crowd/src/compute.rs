@@ -1,12 +1,15 @@
+use crate::adjust::digest;
 use crate::crowds::POINTER_KIND;
+use crate::gate::gate;
+use crate::known::KnownVersion;
 use crate::loaded_set::LoadedSet;
-use crate::version::{folder, object, version_of};
+use crate::version::object;
 use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result, anonymous};
 use bytes::Bytes;
-use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
 use taghouse_disk::blocking;
 use taghouse_model::AppId;
@@ -17,15 +20,31 @@ const ATTEMPTS: u32 = 5;
 /// How many leftover objects of one version, by stopped processes, are skipped.
 const MAX_LEFTOVERS: u32 = 100;
 
-/// A result that is not published yet.
-struct Computed {
-    bytes: Bytes,
+/// A version that is not written yet.
+pub(crate) struct Computed {
+    pub(crate) version: CrowdVersion,
+    pub(crate) set: Arc<Bitmap>,
+}
+
+/// A version whose object is written, and that is not published yet.
+pub(crate) struct Written {
     version: CrowdVersion,
+    bytes: Bytes,
+}
+
+/// A crowd's record on its way to the next.
+pub(crate) struct Edit<'a> {
+    pub(crate) app: &'a AppId,
+    pub(crate) crowd: &'a str,
+    pub(crate) versions: CrowdVersions,
+    /// What it names and nobody needs if it is not published.
+    pub(crate) written: Vec<Written>,
 }
 
 impl Crowds {
-    /// Evaluates a crowd on the newest snapshot and publishes the result as its new current
-    /// version. On return, every judgment, export and listing of this process uses it.
+    /// Evaluates a crowd on the newest snapshot and keeps the result as a new version. It answers
+    /// from then on, unless it [waits](CrowdVersion::waits). On return, every judgment, export and
+    /// listing of this process goes by it.
     ///
     /// # Errors
     /// [`Error::NoTags`]; [`Error::Index`] for a tag that the index does not hold, or holds with
@@ -47,49 +66,120 @@ impl Crowds {
             let revision = before.as_ref().map(|pointer| pointer.revision);
             // A record that cannot be read must not keep the crowd from being fixed: its numbers
             // start again above the revision.
-            let versions = before
-                .and_then(|pointer| serde_json::from_value::<CrowdVersions>(pointer.value).ok());
-            let last = versions.as_ref().map_or(revision.unwrap_or(0), |v| v.current);
-            let mut computed = self.computed(definitions, crowd, last + 1).await?;
-            computed.version.object =
-                self.write(app, name, last + 1, computed.bytes.clone()).await?;
-            let next = match versions {
-                Some(versions) => versions.with(computed.version.clone()),
-                None => {
-                    CrowdVersions { current: last + 1, versions: vec![computed.version.clone()] }
+            let mut versions = before
+                .and_then(|pointer| serde_json::from_value::<CrowdVersions>(pointer.value).ok())
+                .unwrap_or_else(|| CrowdVersions::none(revision.unwrap_or(0)));
+            versions.keep = crowd.policy.keep;
+
+            let mut computed = self.computed(definitions, crowd, versions.last() + 1).await?;
+            computed.version.waits = gate(&crowd.policy, &versions, &computed.version);
+            let waits = computed.version.waits.is_some();
+            let mut edit = Edit { app, crowd: name, versions, written: Vec::new() };
+            let outcome = async {
+                let version = self.add(&mut edit, computed).await?;
+                if !waits {
+                    self.let_answer(&mut edit, definitions, crowd, version.version).await?;
+                }
+                Ok(version)
+            };
+            let version = match outcome.await {
+                Ok(version) => version,
+                Err(error) => {
+                    self.discard_written(&edit.written).await;
+                    return Err(error);
                 }
             };
-            match self.publish(app, name, revision, &next).await {
-                Ok(()) => {
-                    let Computed { bytes, version } = computed;
-                    let (object, size, size_bytes) =
-                        (version.object.clone(), version.size, bytes.len() as u64);
-                    let set = blocking(move || LoadedSet::read(&object, bytes, size)).await?;
-                    let known = state.get(name).and_then(|known| {
-                        known.kept.iter().find(|kept| kept.version == version).cloned()
-                    });
-                    if let Some(known) = known {
-                        self.loaded.insert(&known.slot, Arc::new(set), size_bytes);
-                    }
-                    self.sweep(app, name, &next).await;
-                    return Ok(version);
-                }
-                Err(error) => {
-                    // Not published, or not known to be: only in the first case is the object
-                    // surely nobody's.
-                    let lost =
-                        matches!(error, Error::Catalog(taghouse_catalog::Error::Conflict { .. }));
-                    if !lost {
-                        return Err(error);
-                    }
-                    self.delete(&computed.version.object).await;
-                }
+            if self.publish(edit, revision).await? {
+                return Ok(version);
             }
         }
         Err(Error::Contended { crowd: name.to_owned() })
     }
 
-    async fn computed(
+    /// Lets a version that was just computed answer, at once or share by share.
+    async fn let_answer(
+        &self,
+        edit: &mut Edit<'_>,
+        definitions: &Definitions,
+        crowd: &CrowdDefinition,
+        version: u64,
+    ) -> Result<()> {
+        let now_ms = self.clock.now_ms();
+        if edit.versions.rollout.is_none() {
+            edit.versions.rollout = self.planned(crowd, &edit.versions, version, now_ms);
+        }
+        let Some(mut rollout) = edit.versions.rollout.take() else {
+            edit.versions.answer_with(version, now_ms);
+            return Ok(());
+        };
+        rollout.to = version;
+        self.refresh_former(edit, definitions, crowd, &mut rollout).await?;
+        edit.versions.rollout = Some(rollout);
+        self.blend(edit, now_ms).await
+    }
+
+    /// Writes a version and adds it to the record.
+    pub(crate) async fn add(
+        &self,
+        edit: &mut Edit<'_>,
+        computed: Computed,
+    ) -> Result<CrowdVersion> {
+        let Computed { mut version, set } = computed;
+        let bytes: Bytes = blocking(move || Ok::<_, Error>(set.to_bytes()?)).await?.into();
+        version.object = self.write(edit.app, edit.crowd, version.version, bytes.clone()).await?;
+        edit.written.push(Written { version: version.clone(), bytes });
+        edit.versions.add(version.clone());
+        Ok(version)
+    }
+
+    /// Publishes a record in the place of the one of this revision; `false`: another was published
+    /// meanwhile, and what was written is deleted.
+    pub(crate) async fn publish(&self, edit: Edit<'_>, revision: Option<u64>) -> Result<bool> {
+        let Edit { app, crowd, mut versions, written } = edit;
+        versions.prune();
+        let change = put(app, crowd, revision, &versions)?;
+        match self.catalog.commit(vec![change]).await {
+            Ok(()) => {}
+            // Only here is it sure that the objects are nobody's.
+            Err(taghouse_catalog::Error::Conflict { .. }) => {
+                self.discard_written(&written).await;
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.published(app, crowd, revision, versions.clone());
+        for Written { version, bytes } in written {
+            self.load(app, crowd, version, bytes).await?;
+        }
+        self.sweep_unnamed(app, crowd, &versions).await;
+        Ok(true)
+    }
+
+    pub(crate) async fn discard_written(&self, written: &[Written]) {
+        for Written { version, .. } in written {
+            self.delete(&version.object).await;
+        }
+    }
+
+    /// Puts a version's set into memory.
+    async fn load(
+        &self,
+        app: &AppId,
+        crowd: &str,
+        version: CrowdVersion,
+        bytes: Bytes,
+    ) -> Result<()> {
+        let state = self.state(app);
+        let Some(known) = state.get(crowd) else { return Ok(()) };
+        let of_object = |kept: &&Arc<KnownVersion>| kept.version.object == version.object;
+        let Some(known) = known.kept.iter().find(of_object).cloned() else { return Ok(()) };
+        let (object, size, size_bytes) = (version.object, version.size, bytes.len() as u64);
+        let set = blocking(move || LoadedSet::read(&object, bytes, size)).await?;
+        self.loaded.insert(&known.slot, Arc::new(set), size_bytes);
+        Ok(())
+    }
+
+    pub(crate) async fn computed(
         &self,
         definitions: &Definitions,
         crowd: &CrowdDefinition,
@@ -102,15 +192,17 @@ impl Crowds {
         let expression = self.as_of(&crowd.checked, &as_of, definitions);
         let (revision, generation) = (snapshot.revision(), snapshot.generation());
         let without_deleted = snapshot.deleted();
-        let (size, bytes) = blocking::<_, Error>(move || {
-            let set = anonymous::query(&snapshot, &expression, &others, None)?.bitmap()?;
-            let bytes = set.to_bytes()?;
-            Ok((set.len(), bytes))
+        let dictionary = self.dictionary_of(app, &snapshot)?;
+        let mut set = blocking::<_, Error>(move || {
+            Ok(anonymous::query(&snapshot, &expression, &others, None)?.bitmap()?)
         })
         .await?;
+        if let Some(adjustments) = self.adjustments(app, crowd).await {
+            set = self.adjusted(app, crowd.name.as_str(), dictionary, adjustments, set).await?;
+        }
         let version = CrowdVersion {
             version,
-            size,
+            size: set.len(),
             revision,
             generation,
             oldest_as_of_ms: as_of.oldest_ms,
@@ -119,8 +211,12 @@ impl Crowds {
             without_deleted,
             created_ms: self.clock.now_ms(),
             object: String::new(),
+            waits: None,
+            pinned: false,
+            blend: None,
+            adjusted: digest(&crowd.policy),
         };
-        Ok(Computed { bytes: bytes.into(), version })
+        Ok(Computed { version, set: Arc::new(set) })
     }
 
     /// Writes a version's object under an unused name, and returns the name.
@@ -144,18 +240,6 @@ impl Crowds {
         Err(Error::Contended { crowd: crowd.to_owned() })
     }
 
-    async fn publish(
-        &self,
-        app: &AppId,
-        crowd: &str,
-        expected: Option<u64>,
-        next: &CrowdVersions,
-    ) -> Result<()> {
-        self.catalog.commit(vec![put(app, crowd, expected, next)?]).await?;
-        self.published(app, crowd, expected, next.clone());
-        Ok(())
-    }
-
     /// Shows readers what this process committed on top of revision `expected`, without asking the
     /// catalog.
     pub(crate) fn published(
@@ -168,33 +252,6 @@ impl Crowds {
         // After a deleted pointer, revisions continue from its last one: the next refresh learns
         // it.
         self.state(app).put(crowd, next, expected.unwrap_or(0) + 1);
-    }
-
-    /// Deletes the objects of versions older than those kept, also those of stopped processes. What
-    /// cannot be deleted now is deleted the next time.
-    async fn sweep(&self, app: &AppId, crowd: &str, kept: &CrowdVersions) {
-        let Some(oldest) = kept.versions.first().map(|v| v.version) else { return };
-        let folder = ObjectPath::from(folder(app, crowd));
-        let mut objects = self.store.list(Some(&folder));
-        loop {
-            match objects.try_next().await {
-                Ok(Some(found))
-                    if found
-                        .location
-                        .filename()
-                        .and_then(version_of)
-                        .is_some_and(|v| v < oldest) =>
-                {
-                    self.delete(found.location.as_ref()).await;
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::warn!(%app, crowd, %error, "old versions of a crowd stay in the store until it is computed again");
-                    return;
-                }
-            }
-        }
     }
 
     pub(crate) async fn delete(&self, object: &str) {

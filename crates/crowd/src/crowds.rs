@@ -116,6 +116,10 @@ impl Crowds {
             if self.live_crowd(app, name).is_some() {
                 continue;
             }
+            // None answers where each waits to be published.
+            if known.versions.current == 0 {
+                continue;
+            }
             let current = self.counted(app, &state, known.current()?).await?;
             let name = Name::new(name)
                 .map_err(|e| Error::corrupt(format!("the record of crowd {name}"), e))?;
@@ -124,6 +128,17 @@ impl Crowds {
         crowds.extend(self.list_live(app).await?);
         crowds.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(crowds)
+    }
+
+    /// The records of the crowds that were computed at least once, by name, with the sizes that
+    /// versions had when they were computed.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub async fn records(&self, app: &AppId) -> Result<HashMap<String, Arc<CrowdVersions>>> {
+        let state = self.asked(app).await?;
+        let record = |(name, known): (&String, &Arc<KnownCrowd>)| (name.clone(), known.versions.clone());
+        Ok(state.all().iter().map(record).collect())
     }
 
     /// The kept versions of a crowd, with the sizes that they have now. Those of a live crowd are from
@@ -136,7 +151,7 @@ impl Crowds {
         let is_live = self.live_crowd(app, crowd).is_some();
         let (state, known) = match self.known(app, crowd).await {
             Err(Error::NotComputed { .. }) if is_live => {
-                return Ok(CrowdVersions { current: 0, versions: Vec::new() });
+                return Ok(CrowdVersions::none(0));
             }
             known => known?,
         };

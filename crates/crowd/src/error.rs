@@ -1,3 +1,4 @@
+use crate::Waits;
 use taghouse_model::{AppId, ErrorKind, ValueType};
 
 /// What can go wrong with crowds.
@@ -35,6 +36,14 @@ pub enum Error {
     NotComputed {
         /// Name of the crowd.
         crowd: String,
+    },
+    /// No version of the crowd answers: the newest waits to be published.
+    #[error("the crowd has no version that answers: version {version} waits, for {waits}; `taghouse versions publish` lets it answer")]
+    Unpublished {
+        /// The newest version.
+        version: u64,
+        /// Why it waits.
+        waits: Waits,
     },
     /// The version asked for is not kept.
     #[error("crowd {crowd} has no version {version}: versions {kept} are kept")]
@@ -162,6 +171,7 @@ impl Error {
             Self::NoTags { .. }
             | Self::OldIndex { .. }
             | Self::UnknownCrowd(_)
+            | Self::Unpublished { .. }
             | Self::NotComputed { .. } => ErrorKind::NotFound,
             Self::UnknownVersion { .. } | Self::UnknownUser { .. } | Self::UnknownTag(_) => {
                 ErrorKind::NotFound

@@ -2,7 +2,7 @@
 //! writers replace the whole map.
 
 use crate::loaded_sets::Slot;
-use crate::{CrowdVersion, CrowdVersions, Error, Result};
+use crate::{CrowdVersion, CrowdVersions, Error, Result, Waits};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -85,6 +85,12 @@ impl KnownCrowd {
 
     /// The version that answers.
     pub(crate) fn current(&self) -> Result<&Arc<KnownVersion>> {
+        if let (0, Some(version)) = (self.versions.current, self.versions.versions.last()) {
+            return Err(Error::Unpublished {
+                version: version.version,
+                waits: version.waits.clone().unwrap_or(Waits::Approval),
+            });
+        }
         // The error is the one of the record.
         self.current
             .and_then(|at| self.kept.get(at))
@@ -261,16 +267,9 @@ mod tests {
 
     fn version(generation: u64, size: u64) -> CrowdVersion {
         CrowdVersion {
-            version: 5,
-            size,
-            revision: 1,
             generation,
-            oldest_as_of_ms: None,
-            newest_as_of_ms: None,
-            expression: "a".to_owned(),
-            without_deleted: 0,
-            created_ms: 1,
             object: "crowds/shop/a/5.crowd".to_owned(),
+            ..CrowdVersion::sample(5, size)
         }
     }
 
@@ -278,7 +277,10 @@ mod tests {
     fn a_set_is_kept_only_for_the_same_members_with_the_same_ordinals() {
         let crowds = AppCrowds::default();
         let put = |revision, version: CrowdVersion| {
-            crowds.put("a", CrowdVersions { current: 5, versions: vec![version] }, revision);
+            let mut versions = CrowdVersions::none(0);
+            versions.add(version);
+            versions.answer_with(5, 1);
+            crowds.put("a", versions, revision);
             crowds.get("a").unwrap().kept[0].slot.clone()
         };
         let first = put(1, version(1, 9));

@@ -3,7 +3,9 @@
 //!
 //! - [`Crowds::compute`] evaluates a definition on one snapshot of the index and publishes the
 //!   result as a new **version**: an immutable object, reached by a pointer that moves by
-//!   compare-and-swap. The last [`KEPT_VERSIONS`] are kept.
+//!   compare-and-swap. The newest are kept, five unless its definition says otherwise.
+//! - A version answers once it is computed, unless it [waits](Waits). [`Crowds::publish_version`],
+//!   [`Crowds::roll_back`] and [`Crowds::roll_out`] say which one answers.
 //! - [`Crowds::count`], [`Crowds::sample`] and [`Crowds::evaluate`] answer a [`Question`] on the
 //!   newest snapshot, and keep nothing.
 //! - [`Crowds::estimate`] and [`Crowds::counting`] give bounds of a count before it is known;
@@ -45,15 +47,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod adjust;
 mod anonymous;
+mod bucket;
 mod clean;
 mod comparison;
 mod compute;
 mod crosstab;
 mod crowds;
+mod difference;
 mod distribution;
 mod error;
 mod estimate;
+mod gate;
 mod gathered;
 mod groups;
 mod ids;
@@ -69,10 +75,12 @@ mod overlaps;
 mod page;
 mod population;
 mod profile;
+mod publishing;
 mod question;
 mod ratio;
 mod refresh;
 mod rewrite;
+mod rollout;
 mod sample;
 mod tag_column;
 mod top;
@@ -84,17 +92,20 @@ pub use comparison::{
 };
 pub use crosstab::{Cross, Heading};
 pub use crowds::Crowds;
+pub use difference::{Difference, Moved};
 pub use distribution::{
     Bin, Bins, DEFAULT_QUANTILES, Distribution, DistributionRequest, MAX_BINS, MAX_QUANTILES,
 };
 pub use error::{Error, Result};
 pub use estimate::{Estimate, SLOW_MS};
+pub use gate::Waits;
 pub use groups::{Axis, Buckets, Group, MAX_GROUPS};
 pub use judge::{Judgment, Judgments, MAX_JUDGED_CROWDS, MAX_JUDGED_USERS};
 pub use members::{CrowdMembers, Piece};
 pub use overlaps::{MAX_OVERLAP_ITEMS, Overlaps};
 pub use page::{MAX_PAGE, Page};
 pub use profile::{Evaluation, TagValue};
+pub use publishing::{RolloutRequest, StageEnd};
 pub use question::{Count, Question};
 pub use ratio::Interval;
 pub use refresh::REFRESH_EVERY;
@@ -102,4 +113,4 @@ pub use rewrite::{ComputationsPaused, Renumbered};
 pub use sample::{MAX_SAMPLE, Sample};
 pub use taghouse_bitmap::PortablePieces;
 pub use top::{MAX_TOP, Top, ValueUsers};
-pub use version::{CrowdSummary, CrowdVersion, CrowdVersions, KEPT_VERSIONS};
+pub use version::{Blend, CrowdSummary, CrowdVersion, CrowdVersions, Rollout, Turn};

@@ -196,6 +196,10 @@ impl LiveCrowd {
                 without_deleted: snapshot.deleted(),
                 created_ms: now_ms,
                 object: String::new(),
+                waits: None,
+                pinned: false,
+                blend: None,
+                adjusted: 0,
             };
             let name = format!("the live crowd {}", definition.name);
             let set = LoadedSet::read(&name, set.to_bytes()?.into(), version.size)?;

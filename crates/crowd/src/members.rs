@@ -80,6 +80,20 @@ impl CrowdMembers {
         &self.version
     }
 
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.set.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+
+    pub(crate) fn set(&self) -> &Bitmap {
+        &self.set
+    }
+
     /// Those who are not among these others; `None`: the users were renumbered in between, so that
     /// nobody knows.
     pub fn without(&self, others: &Self) -> Option<Self> {
@@ -135,7 +149,7 @@ impl CrowdMembers {
         self.set.serialize_portable64()
     }
 
-    fn resolve(&self, chunk: &[Ordinal]) -> Result<Vec<String>> {
+    pub(crate) fn resolve(&self, chunk: &[Ordinal]) -> Result<Vec<String>> {
         ids(&self.app, &self.dictionary, chunk)
     }
 }

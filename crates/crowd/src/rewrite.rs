@@ -79,16 +79,13 @@ impl Crowds {
             written: Vec::new(),
         };
         for (crowd, pointer) in self.catalog.pointers(POINTER_KIND, app).await? {
-            let versions = versions_of(&crowd, pointer.value)?;
-            let current = versions.current()?.version;
-            let kept = versions
-                .versions
-                .into_iter()
-                .filter(|v| v.generation == from || v.version == current)
-                .collect();
-            let outcome = self
-                .rewrite(app, &crowd, CrowdVersions { current, versions: kept }, from, &renumber)
-                .await;
+            let mut versions = versions_of(&crowd, pointer.value)?;
+            let current = match versions.current {
+                0 => 0,
+                _ => versions.current()?.version,
+            };
+            versions.versions.retain(|v| v.generation == from || v.version == current);
+            let outcome = self.rewrite(app, &crowd, versions, from, &renumber).await;
             let Rewritten { versions: mut next, edited } = match outcome {
                 Ok(done) => done,
                 Err(error) => {

@@ -47,7 +47,7 @@ impl Crowds {
     }
 }
 
-fn drawn(set: &Bitmap, size: usize, seed: u64) -> Vec<Ordinal> {
+pub(crate) fn drawn(set: &Bitmap, size: usize, seed: u64) -> Vec<Ordinal> {
     ranks(set.len(), size as u64, seed).into_iter().filter_map(|rank| set.select(rank)).collect()
 }
 

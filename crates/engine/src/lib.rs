@@ -33,6 +33,7 @@ mod person_rows;
 mod production;
 mod readiness;
 mod reports;
+mod rollouts;
 mod rounds;
 mod sinks;
 mod state_sizes;

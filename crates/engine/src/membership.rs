@@ -1,7 +1,7 @@
 //! The membership history: who entered or left a crowd, in the table `crowd_changes` of the lake.
 //!
-//! Of live crowds it is what the change feed says; of the others, the difference between a version and
-//! the one before. One pointer of the catalog says how far both have come, and moves in the commit that
+//! Of live crowds it is what the change feed says; of the others, the difference between a version that
+//! answers and the one that answered before. One pointer of the catalog says how far both have come, and moves in the commit that
 //! brings the rows: each stands there once, whatever is killed.
 
 use crate::membership_rows::{Happened, MembershipRows};
@@ -32,7 +32,7 @@ const PASSED_RECORDS: u64 = 100_000;
 struct Landed {
     /// The last record of the change feed that was looked at.
     feed_id: u64,
-    /// The last version of each crowd.
+    /// The last turn of each crowd's versions.
     #[serde(default)]
     versions: BTreeMap<Name, u64>,
 }
@@ -163,19 +163,27 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             };
             let last = landed.versions.get(&crowd.name).copied();
-            let mut before = match last {
-                Some(last) => self.crowds.members(app, name, Some(last)).await.ok(),
+            let turns = versions.turns();
+            let last_version =
+                turns.iter().find(|turn| Some(turn.turn) == last).map(|turn| turn.version);
+            let mut before = match last_version {
+                Some(version) => self.crowds.members(app, name, Some(version)).await.ok(),
                 None => None,
             };
-            for version in versions.versions {
-                if last.is_some_and(|last| version.version <= last) {
+            for turn in turns {
+                if last.is_some_and(|last| turn.turn <= last) {
                     continue;
                 }
                 if rows.len() >= ROWS_AT_ONCE {
                     break;
                 }
-                let now = self.crowds.members(app, name, Some(version.version)).await?;
-                let (number, time_ms) = (Some(version.version), version.created_ms);
+                // One that is not kept any more was passed over: what follows begins again.
+                if versions.get(turn.version).is_none() {
+                    before = None;
+                    continue;
+                }
+                let now = self.crowds.members(app, name, Some(turn.version)).await?;
+                let (number, time_ms) = (Some(turn.version), turn.at_ms);
                 let left = before.as_ref().and_then(|before| before.without(&now));
                 let new = before.as_ref().and_then(|before| now.without(before));
                 if last.is_some() && (left.is_none() || new.is_none()) {
@@ -196,7 +204,7 @@ impl Engine {
                 }
                 let new = new.unwrap_or_else(|| now.clone());
                 add(rows, new, &crowd.name, number, "enter", time_ms).await?;
-                landed.versions.insert(crowd.name.clone(), version.version);
+                landed.versions.insert(crowd.name.clone(), turn.turn);
                 before = Some(now);
             }
         }

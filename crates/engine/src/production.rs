@@ -292,10 +292,16 @@ impl Task for CrowdTask {
         self.after.clone()
     }
 
-    async fn run(&mut self, _: &Progress) -> std::result::Result<Value, TaskError> {
+    async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
         let began = Instant::now();
         let ProductionContext { engine, definitions } = &self.context;
         let version = engine.crowds.compute(definitions, &self.crowd).await.map_err(Error::from)?;
+        if let Some(waits) = &version.waits {
+            let (name, version) = (&self.crowd.name, version.version);
+            progress.warn(format!(
+                "crowd {name}: version {version} does not answer, for {waits}; `taghouse versions publish {name}` lets it"
+            ));
+        }
         reports::result(&reports::computed(self.crowd.name.as_str(), &version, began))
     }
 }

@@ -110,6 +110,7 @@ pub(crate) fn computed(name: &str, version: &CrowdVersion, began: Instant) -> Ta
         name: name.to_owned(),
         size: version.size,
         version: version.version,
+        waits: version.waits.as_ref().map(ToString::to_string),
         elapsed_ms: elapsed_ms(began),
     })
 }

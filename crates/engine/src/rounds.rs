@@ -28,6 +28,9 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 /// How often it is looked which topics are to be read.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is looked which rollouts go on.
+const ROLL_OUT_EVERY: Duration = Duration::from_secs(1);
+
 /// Starts the work of one round.
 pub type Round = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
@@ -71,6 +74,9 @@ impl Rounds {
         let of = engine.clone();
         let history: Round = Box::new(move || Box::pin(land_memberships(of.clone())));
         rounds.spawn("membership history", pace.land_every.max(LEAST_PAUSE), history);
+        let of = engine.clone();
+        let roll_out: Round = Box::new(move || Box::pin(go_on_with_rollouts(of.clone())));
+        rounds.spawn("rollouts", ROLL_OUT_EVERY, roll_out);
         if let Some(every) = pace.parity_every {
             let (of, ending) = (engine.clone(), stop.clone());
             let compare: Round = Box::new(move || Box::pin(compare(of.clone(), ending.clone())));
@@ -141,6 +147,16 @@ async fn land_memberships(engine: Arc<Engine>) {
         tracing::error!(
             detail = error.to_string(),
             "the apps whose crowds have a history are not known; it is tried again"
+        );
+    }
+}
+
+/// Goes on with rollouts of crowds. What fails is tried again.
+async fn go_on_with_rollouts(engine: Arc<Engine>) {
+    if let Err(error) = engine.go_on_with_rollouts().await {
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose crowds are rolled out are not known; it is tried again"
         );
     }
 }

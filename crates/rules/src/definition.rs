@@ -2,7 +2,7 @@
 
 use crate::reader::EpochUnit;
 use crate::{
-    ANONYMOUS_TAG, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar, Sequence, Session,
+    ANONYMOUS_TAG, CrowdPolicy, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar, Sequence, Session,
     StartAt, StateMachine, Webhook, Window,
 };
 use rust_decimal::Decimal;
@@ -242,6 +242,8 @@ pub struct CrowdDefinition {
     /// Whether it follows the values that its tags have now, which are all live. It has no
     /// versions.
     pub is_live: bool,
+    /// How its versions come to answer, and for whom the rule is not asked.
+    pub policy: CrowdPolicy,
 }
 
 /// `kind: source`

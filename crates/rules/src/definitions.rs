@@ -1,6 +1,7 @@
 //! The check of a whole set of definitions against one another.
 
 mod aggregate;
+mod crowd_policy;
 mod events;
 mod glob;
 mod happened;
@@ -14,6 +15,7 @@ mod strptime;
 mod tag;
 mod webhook;
 
+pub use events::duration;
 pub use glob::FileGlob;
 pub use source::RESERVED_PROPERTIES;
 
@@ -24,6 +26,7 @@ use crate::{
     DocumentKind, EventMapping, Expression, ParsedPredicate, Predicate, Result, SourceDefinition,
     SourceFormat, TagDefinition, TagKind, parse_and_check_predicate, suggest,
 };
+use crowd_policy::policy;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use source::ColumnTypes;
@@ -363,9 +366,16 @@ fn crowds(
             if let Some(problem) = unfit_for_live(&checked, tags).filter(|_| raw.live) {
                 errors.push(document.error("/live", problem));
             }
+            let policy = policy(document, &raw, errors);
             let (description, is_live) = (raw.description, raw.live);
-            let crowd =
-                CrowdDefinition { name: name.clone(), description, expression, checked, is_live };
+            let crowd = CrowdDefinition {
+                name: name.clone(),
+                description,
+                expression,
+                checked,
+                is_live,
+                policy,
+            };
             crowds.insert(name, crowd);
         }
     }

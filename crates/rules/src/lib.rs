@@ -38,6 +38,7 @@ mod check;
 mod coerce;
 mod compiled;
 mod compute;
+mod crowd_policy;
 mod definition;
 mod definitions;
 mod document;
@@ -70,8 +71,11 @@ pub use check::{CheckError, Names, parse_and_check_predicate};
 pub use coerce::coerce;
 pub use compiled::{Condition, Place, Row};
 pub use compute::{Computed, Misfit, fit};
+pub use crowd_policy::{
+    CrowdChecks, CrowdPolicy, KEPT_VERSIONS, MAX_KEPT_VERSIONS, MAX_OVERRIDES, RolloutPlan, Share,
+};
 pub use definition::*;
-pub use definitions::{FileGlob, RESERVED_PROPERTIES};
+pub use definitions::{FileGlob, RESERVED_PROPERTIES, duration};
 pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, parse_definitions};
 pub use error::{Error, Result};
 pub use happened::{ANONYMOUS_TAG, Did, Happened, Measure, WrittenSequence, WrittenStep};

@@ -78,6 +78,12 @@ impl Client {
         self.json(Method::POST, path, serde_json::to_vec(body)?, Again::Never).await
     }
 
+    /// `PUT` or `DELETE` of a thing that has no content, JSON back: doing it twice does no harm.
+    pub(crate) async fn mark<T: DeserializeOwned>(&self, path: &str, is_there: bool) -> Result<T> {
+        let method = if is_there { Method::PUT } else { Method::DELETE };
+        self.json(method, path, Vec::new(), Again::Harmless).await
+    }
+
     /// `POST` of a question, JSON back.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,

@@ -364,6 +364,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Identities { .. } => "identities",
         Command::Users { .. } => "users",
         Command::Sinks { .. } => "sinks",
+        Command::Versions { .. } => "versions",
         Command::Delete { .. } => "delete",
         Command::Compact { .. } => "compact",
         Command::Backup { .. } => "backup",
@@ -390,6 +391,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Identities { action } => command::identities::identities(context, action).await,
         Command::Users { action } => command::export::user(context, action).await,
         Command::Sinks { action } => command::sinks::sinks(context, action).await,
+        Command::Versions { action } => command::versions::versions(context, action).await,
         Command::Delete { users } => command::users::delete(context, users).await,
         Command::Compact { expire } => command::users::compact(context, expire.as_deref()).await,
         Command::Count { expression, strict_as_of } => {

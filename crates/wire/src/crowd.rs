@@ -33,6 +33,67 @@ pub struct CrowdBody {
     /// expression, which still answers.
     #[schema(required)]
     pub answering: Option<Answering>,
+    /// Where it is in its life.
+    #[serde(default)]
+    pub state: CrowdState,
+    /// The newest version, if it waits to be published.
+    #[serde(default)]
+    #[schema(required)]
+    pub waiting: Option<WaitingBody>,
+    /// The version that comes to users share by share, if one does.
+    #[serde(default)]
+    #[schema(required)]
+    pub rollout: Option<RolloutBody>,
+    /// The share of users who are kept out for comparison, such as `5%`.
+    #[serde(default)]
+    #[schema(required)]
+    pub holdout: Option<String>,
+}
+
+/// Where a crowd is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CrowdState {
+    /// It was not computed yet.
+    #[default]
+    Draft,
+    /// A version was computed and waits to be published; none answers.
+    Ready,
+    /// A version answers, and later ones come to answer when they are computed.
+    Active,
+    /// A version comes to users share by share.
+    RollingOut,
+    /// It was rolled back: later versions wait.
+    Held,
+    /// It answers by its rule and the newest values.
+    Live,
+}
+
+/// A version that waits to be published.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct WaitingBody {
+    /// Its number.
+    pub version: u64,
+    /// How many members it has.
+    pub size: u64,
+    /// Why it did not answer when it was computed.
+    pub reason: String,
+}
+
+/// A version that comes to users share by share.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RolloutBody {
+    /// The version of users outside of the share.
+    pub from: u64,
+    /// The version of users in it.
+    pub to: u64,
+    /// The share, such as `25%`.
+    pub share: String,
+    /// The shares that follow, before all users.
+    pub stages: Vec<String>,
+    /// When the next follows, ISO 8601, UTC; `null`: when somebody goes on.
+    #[schema(required)]
+    pub next: Option<String>,
 }
 
 /// A version that still answers although its crowd was changed since.
@@ -72,8 +133,30 @@ pub struct VersionBody {
     /// The newest, if it differs.
     #[schema(required)]
     pub newest_as_of: Option<String>,
-    /// ISO 8601, UTC.
+    /// When it was computed, ISO 8601, UTC.
     pub created: String,
+    /// Why it did not answer when it was computed; `null`: it did, or was published since.
+    #[serde(default)]
+    #[schema(required)]
+    pub waits: Option<String>,
+    /// Whether it is kept until somebody unpins it.
+    #[serde(default)]
+    pub pinned: bool,
+    /// What it is made of, if it is a stage of a rollout.
+    #[serde(default)]
+    #[schema(required)]
+    pub blend: Option<BlendBody>,
+}
+
+/// What a stage of a rollout is made of.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BlendBody {
+    /// The version of users outside of the share.
+    pub from: u64,
+    /// The version of users in it.
+    pub to: u64,
+    /// The share, such as `25%`.
+    pub share: String,
 }
 
 /// The versions of a crowd that are kept.
@@ -83,4 +166,69 @@ pub struct VersionList {
     pub name: String,
     /// All of them, from newest to oldest.
     pub versions: Vec<VersionBody>,
+    /// Since when later versions wait, for the crowd was rolled back, ISO 8601, UTC.
+    #[serde(default)]
+    #[schema(required)]
+    pub held: Option<String>,
+    /// The version that comes to users share by share, if one does.
+    #[serde(default)]
+    #[schema(required)]
+    pub rollout: Option<RolloutBody>,
+}
+
+/// Which version is to answer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishRequest {
+    /// Its number. Without it: to publish, the newest; to roll back, the version from before the
+    /// rollout, or the one that answered last.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub version: Option<u64>,
+}
+
+/// How a version is to come to users share by share.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutRequest {
+    /// Its number. Without it: the version that is rolled out already, or the newest.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub version: Option<u64>,
+    /// To which share of users now, such as `25%`: `0%` ends the rollout, `100%` completes it.
+    pub share: String,
+    /// The shares that follow, ascending, before all users.
+    #[serde(default)]
+    pub stages: Vec<String>,
+    /// How long each stage lasts, such as `12h` or `1d`. Without it, until somebody goes on.
+    #[serde(default)]
+    pub every: Option<String>,
+}
+
+/// Who entered and left a crowd between two of its versions.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DifferenceBody {
+    /// The crowd's name.
+    pub name: String,
+    /// The version that is compared with.
+    pub from: u64,
+    /// Its size.
+    pub from_size: u64,
+    /// The version that is compared.
+    pub to: u64,
+    /// Its size.
+    pub to_size: u64,
+    /// Members of `to` who are not in `from`.
+    pub entered: MovedBody,
+    /// Members of `from` who are not in `to`.
+    pub left: MovedBody,
+}
+
+/// Users who entered, or who left.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MovedBody {
+    /// How many.
+    pub count: u64,
+    /// Some of them, drawn by chance.
+    pub sample: Vec<String>,
 }

@@ -51,7 +51,10 @@ pub use comparison::{ComparisonAnswer, ComparisonRequest, ContrastBody, OrderReq
 pub use count::{
     CountAnswer, CountLine, CountRequest, EstimateAnswer, Refusal, SampleAnswer, SampleRequest,
 };
-pub use crowd::{Answering, CrowdBody, CrowdList, VersionBody, VersionList};
+pub use crowd::{
+    Answering, BlendBody, CrowdBody, CrowdList, CrowdState, DifferenceBody, MovedBody,
+    PublishRequest, RolloutBody, RolloutRequest, VersionBody, VersionList, WaitingBody,
+};
 pub use definition::{
     ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange, StateSizeBody,
 };

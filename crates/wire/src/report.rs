@@ -166,6 +166,10 @@ pub struct CrowdReport {
     pub size: u64,
     /// The version that was computed.
     pub version: u64,
+    /// Why it does not answer; `null`: it does.
+    #[serde(default)]
+    #[schema(required)]
+    pub waits: Option<String>,
     /// How long it took.
     pub elapsed_ms: u64,
 }

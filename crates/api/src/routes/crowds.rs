@@ -1,5 +1,6 @@
 //! Crowds and their versions.
 
+use super::versions::rollout_body;
 use super::{App, app_checked};
 use crate::Problem;
 use crate::access::{Action, Caller};
@@ -8,11 +9,12 @@ use axum::Extension;
 use axum::extract::State;
 use serde::Deserialize;
 use std::sync::Arc;
-use taghouse_crowd::CrowdVersion;
+use taghouse_crowd::{CrowdVersion, CrowdVersions};
+use taghouse_rules::{CrowdDefinition, Share};
 use taghouse_engine::Engine;
-use taghouse_engine::clock_text::{instant, local};
+use taghouse_engine::clock_text::local;
 use taghouse_model::{ErrorKind, TimestampMs};
-use taghouse_wire::{Answering, CrowdBody, CrowdList, VersionBody, VersionList};
+use taghouse_wire::{Answering, CrowdBody, CrowdList, CrowdState, WaitingBody};
 
 /// A crowd in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -26,20 +28,23 @@ pub(crate) struct CrowdPath {
 }
 
 /// The newest as-of time of what a version used, if that was of several.
-fn newest(version: &CrowdVersion) -> Option<TimestampMs> {
+pub(super) fn newest(version: &CrowdVersion) -> Option<TimestampMs> {
     version.newest_as_of_ms.filter(|newest| Some(*newest) != version.oldest_as_of_ms)
 }
 
 async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<CrowdBody>, Problem> {
     let definitions = engine.definitions(app).await?;
     let computed = engine.crowds.list(app).await?;
+    let records = engine.crowds.records(app).await?;
     let live_ms = engine.stream.as_of_ms(app);
-    let body = |definition: &taghouse_rules::CrowdDefinition| {
+    let body = |definition: &CrowdDefinition| {
         let answering =
             computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
         let expression = definition.expression.to_string();
-        let current = answering.filter(|version| version.expression == expression);
-        let before = answering.filter(|version| version.expression != expression);
+        let is_present = |version: &&CrowdVersion| version.is_of(definition);
+        let current = answering.filter(is_present);
+        let before = answering.filter(|version| !is_present(version));
+        let record = records.get(definition.name.as_str()).filter(|_| !definition.is_live);
         let zone = &definitions.app.time_zone;
         let versioned = current.filter(|_| !definition.is_live);
         let oldest_ms = current.and_then(|current| current.oldest_as_of_ms);
@@ -58,9 +63,32 @@ async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<Crow
                 size: version.size,
                 version: version.version,
             }),
+            state: state(definition, record.map(AsRef::as_ref)),
+            waiting: record.and_then(|record| waiting(record)),
+            rollout: record.and_then(|record| record.rollout.as_ref()).map(rollout_body),
+            holdout: Some(definition.policy.holdout)
+                .filter(|share| *share != Share::NOBODY)
+                .map(|share| share.to_string()),
         }
     };
     Ok(definitions.crowds.values().map(body).collect())
+}
+
+fn state(definition: &CrowdDefinition, record: Option<&CrowdVersions>) -> CrowdState {
+    match record {
+        _ if definition.is_live => CrowdState::Live,
+        None => CrowdState::Draft,
+        Some(record) if record.rollout.is_some() => CrowdState::RollingOut,
+        Some(record) if record.current == 0 => CrowdState::Ready,
+        Some(record) if record.held_ms.is_some() => CrowdState::Held,
+        Some(_) => CrowdState::Active,
+    }
+}
+
+fn waiting(record: &CrowdVersions) -> Option<WaitingBody> {
+    let version = record.waiting()?;
+    let reason = version.waits.as_ref()?.to_string();
+    Some(WaitingBody { version: version.version, size: version.size, reason })
 }
 
 /// All crowds with their sizes.
@@ -94,32 +122,4 @@ pub(crate) async fn get(
             ),
         )
     })
-}
-
-/// The kept versions of a crowd that is defined, newest first.
-#[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/versions", operation_id = "list_crowd_versions", tag = "crowds", params(CrowdPath),
-    responses((status = 200, description = "The versions, newest first.", body = VersionList), Problem))]
-pub(crate) async fn versions(
-    State(engine): State<Arc<Engine>>,
-    Extension(caller): Extension<Caller>,
-    Path(path): Path<CrowdPath>,
-) -> Result<Json<VersionList>, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Read)?;
-    let definitions = engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
-    let versions = engine.crowds.versions(&app, &path.crowd).await?;
-    let current = versions.current;
-    let body = |version: CrowdVersion| VersionBody {
-        newest_as_of: newest(&version).map(|ms| local(ms, &definitions.app.time_zone)),
-        version: version.version,
-        size: version.size,
-        current: version.version == current,
-        expression: version.expression,
-        revision: version.revision,
-        as_of: version.oldest_as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
-        created: instant(version.created_ms),
-    };
-    Ok(Json(VersionList {
-        name: path.crowd,
-        versions: versions.versions.into_iter().rev().map(body).collect(),
-    }))
 }

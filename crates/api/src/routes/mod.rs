@@ -35,6 +35,7 @@ pub(crate) mod track;
 pub(crate) mod tracking_settings;
 pub(crate) mod uploads;
 pub(crate) mod users;
+pub(crate) mod versions;
 
 use crate::Problem;
 use crate::access::{Action, Caller};

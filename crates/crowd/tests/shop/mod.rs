@@ -17,7 +17,7 @@ use taghouse_index::{
     Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, TagChange, TagPublication,
 };
 use taghouse_model::{AppId, Clock, Name, TimestampMs, Value, ValueType};
-use taghouse_rules::{AppDefinition, CrowdDefinition, Definitions, parse_predicate};
+use taghouse_rules::{AppDefinition, CrowdDefinition, CrowdPolicy, Definitions, parse_predicate};
 
 pub(crate) struct Shop {
     pub(crate) app: AppId,
@@ -160,6 +160,7 @@ impl Shop {
             expression,
             checked,
             is_live: false,
+            policy: CrowdPolicy::default(),
         };
         self.definitions.crowds.insert(crowd.name.clone(), crowd.clone());
         crowd

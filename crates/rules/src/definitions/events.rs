@@ -95,7 +95,7 @@ fn window(text: &str) -> Result<Window, String> {
 }
 
 /// A length of time in milliseconds: `90s`, `30m`, `12h` or `7d`, a day being 24 hours.
-pub(super) fn duration(text: &str) -> Result<i64, String> {
+pub fn duration(text: &str) -> Result<i64, String> {
     let wrong = || {
         format!("`{text}` is not a length of time: write 90s, 30m, 12h or 7d, up to {MAX_DAYS}d")
     };

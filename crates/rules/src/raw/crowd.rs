@@ -22,6 +22,74 @@ pub(crate) struct RawCrowd {
     /// production. Each tag in the expression must be live, too: `mode: stream` or `mode: both`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) live: bool,
+    /// How versions come to answer. Without it each does when it is computed, and five are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) publish: Option<RawPublish>,
+    /// A share of all users, such as 5%, who are not in the crowd, for comparison. Who they are
+    /// follows from a hash of the user id and the crowd's name, so they stay the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) holdout: Option<String>,
+    /// Ids of users who are in the crowd whatever its rule says, such as testers. Not of users who
+    /// do not exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) always: Vec<String>,
+    /// Ids of users who are not in the crowd whatever its rule says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) never: Vec<String>,
+}
+
+/// How versions of a crowd come to answer.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "how versions of a crowd are published")]
+pub(crate) struct RawPublish {
+    /// How many versions are kept, 1 to 100, besides those that are pinned. Default: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keep: Option<u32>,
+    /// `required`: each version waits until somebody publishes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) approval: Option<RawApproval>,
+    /// A version that fails a check waits until somebody publishes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checks: Option<RawChecks>,
+    /// How the first version of a new rule comes to all users. Without it, at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rollout: Option<RawRollout>,
+}
+
+/// Who lets versions answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawApproval {
+    /// Somebody publishes each.
+    Required,
+}
+
+/// What a version must fulfil to answer when it is computed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "checks of a crowd's versions")]
+pub(crate) struct RawChecks {
+    /// Members at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) min_size: Option<u64>,
+    /// Members at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_size: Option<u64>,
+    /// How far its size may be from that of the version that answers, such as 20%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_change: Option<String>,
+}
+
+/// How a version comes to all users.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a rollout by stages")]
+pub(crate) struct RawRollout {
+    /// Shares of users, ascending, such as [1%, 10%, 50%]; all users come after the last.
+    pub(crate) stages: Vec<String>,
+    /// How long each stage lasts, such as 12h or 1d.
+    pub(crate) every: String,
 }
 
 /// The kind of a crowd's document.

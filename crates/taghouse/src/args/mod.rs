@@ -7,6 +7,7 @@ mod insights;
 mod serve;
 mod sinks;
 mod users;
+mod versions;
 
 pub(crate) use access::{Audit, KeyAction};
 pub(crate) use input::{Apply, Files, Ingest, Parity, Produce, Rejected};
@@ -14,6 +15,7 @@ pub(crate) use insights::{Compare, CompareOrder, Group, Histogram, Overlap};
 pub(crate) use serve::{Demo, Serve, positive_seconds};
 pub(crate) use sinks::SinkAction;
 pub(crate) use users::{Change, Export, ExportFormat, IdentityAction, Tail, UserAction};
+pub(crate) use versions::VersionAction;
 
 use crate::configuration::ConfigAction;
 use clap::{Args, Parser, Subcommand};
@@ -133,6 +135,11 @@ pub(crate) enum Command {
     Crowds {
         /// List the versions of this crowd
         crowd: Option<String>,
+    },
+    /// Say which version of a crowd answers, keep one, and compare two
+    Versions {
+        #[command(subcommand)]
+        action: VersionAction,
     },
     /// Count the users who match an expression
     Count {

@@ -67,6 +67,47 @@ pub(crate) async fn tags(context: &Context, tag: Option<&str>) -> Result<()> {
     })
 }
 
+/// The versions of a crowd, and what is to become of them.
+pub(crate) fn version_table(answer: &VersionList) -> String {
+    let row = |version: &VersionBody| {
+        let as_of = as_of(version.as_of.as_deref(), version.newest_as_of.as_deref());
+        vec![
+            version.version.to_string(),
+            thousands(version.size),
+            as_of,
+            version_notes(version),
+            short(&version.expression),
+        ]
+    };
+    let headers = ["version", "size", "as of", "", "expression"];
+    let table = table::render(&headers, &rows(&answer.versions, row));
+    let held = answer.held.as_ref().map(|since| {
+        format!("held since {since}: later versions wait; `taghouse versions publish {}` ends it\n", answer.name)
+    });
+    let rollout = answer.rollout.as_ref().map(|rollout| {
+        let next = rollout.stages.first().map_or("100%", String::as_str);
+        let next = match &rollout.next {
+            Some(at) => format!("{next} from {at}"),
+            None => format!("{next} when you say so"),
+        };
+        format!("version {} comes to {} of users, then to {next}\n", rollout.to, rollout.share)
+    });
+    format!("{table}{}{}", held.unwrap_or_default(), rollout.unwrap_or_default())
+}
+
+fn version_notes(version: &VersionBody) -> String {
+    let blend = version.blend.as_ref().map(|blend| {
+        format!("version {} for {}, else {}", blend.to, blend.share, blend.from)
+    });
+    let notes = [
+        version.current.then(|| "current".to_owned()),
+        version.pinned.then(|| "pinned".to_owned()),
+        blend,
+        version.waits.as_ref().map(|waits| format!("waits: {waits}")),
+    ];
+    notes.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
 /// Lists crowds, or the versions of one.
 pub(crate) async fn crowds(context: &Context, crowd: Option<&str>) -> Result<()> {
     if let Some(crowd) = crowd {
@@ -74,23 +115,7 @@ pub(crate) async fn crowds(context: &Context, crowd: Option<&str>) -> Result<()>
             .client
             .get(&context.path(&format!("crowds/{}/versions", encode(crowd))).await?)
             .await?;
-        return context.print(&answer, |answer| {
-            let row = |version: &VersionBody| {
-                let current = if version.current { "current" } else { "" };
-                let as_of = as_of(version.as_of.as_deref(), version.newest_as_of.as_deref());
-                vec![
-                    version.version.to_string(),
-                    thousands(version.size),
-                    as_of,
-                    current.to_owned(),
-                    short(&version.expression),
-                ]
-            };
-            table::render(
-                &["version", "size", "as of", "", "expression"],
-                &rows(&answer.versions, row),
-            )
-        });
+        return context.print(&answer, version_table);
     }
     let answer: CrowdList = context.client.get(&context.path("crowds").await?).await?;
     context.print(&answer, |answer| {

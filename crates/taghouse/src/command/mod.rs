@@ -18,6 +18,7 @@ pub(crate) mod overlap;
 pub(crate) mod parity;
 pub(crate) mod produce;
 pub(crate) mod sinks;
+pub(crate) mod versions;
 pub(crate) mod status;
 pub(crate) mod tail;
 pub(crate) mod top;

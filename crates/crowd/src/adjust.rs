@@ -1,0 +1,112 @@
+//! What a definition says of single users: who is kept out for comparison, and who is in a crowd or
+//! not whatever its rule says.
+
+use crate::bucket::Buckets;
+use crate::{Crowds, Result};
+use taghouse_bitmap::Bitmap;
+use taghouse_dictionary::View;
+use taghouse_disk::blocking;
+use taghouse_model::{AppId, Ordinal};
+use taghouse_rules::{CrowdDefinition, CrowdPolicy, Share};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Members whose ids are looked up at once.
+const AT_ONCE: usize = 8192;
+
+/// What is changed of the users whom a rule gives.
+pub(crate) struct Adjustments {
+    holdout: Share,
+    always: Vec<String>,
+    never: Vec<String>,
+}
+
+impl Crowds {
+    /// What a definition says of single users, by the ids that they have now; `None`: nothing.
+    pub(crate) async fn adjustments(
+        &self,
+        app: &AppId,
+        crowd: &CrowdDefinition,
+    ) -> Option<Adjustments> {
+        let policy = &crowd.policy;
+        if !policy.adjusts() {
+            return None;
+        }
+        let (mut always, mut never) = (Vec::new(), Vec::new());
+        for (ids, own) in [(&policy.always, &mut always), (&policy.never, &mut never)] {
+            for id in ids {
+                own.push(self.user_of(app, id).await.into_owned());
+            }
+        }
+        Some(Adjustments { holdout: policy.holdout, always, never })
+    }
+
+    /// A rule's users with the adjustments made. Whoever is deleted is in no result.
+    pub(crate) async fn adjusted(
+        &self,
+        app: &AppId,
+        crowd: &str,
+        dictionary: View,
+        adjustments: Adjustments,
+        users: Bitmap,
+    ) -> Result<Bitmap> {
+        let buckets = Buckets::of(app, "holdout", crowd);
+        blocking(move || adjusted(&buckets, &dictionary, &adjustments, users)).await
+    }
+}
+
+fn adjusted(
+    buckets: &Buckets,
+    dictionary: &View,
+    adjustments: &Adjustments,
+    users: Bitmap,
+) -> Result<Bitmap> {
+    let Adjustments { holdout, always, never } = adjustments;
+    let mut left = match *holdout {
+        Share::NOBODY => users,
+        share => {
+            let kept = |id: &str| !buckets.holds(share, id);
+            filtered(dictionary, &users, &kept)?
+        }
+    };
+    let named = |ids: &[String]| -> Result<Bitmap> {
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        Ok(dictionary.lookup(&ids)?.into_iter().flatten().collect())
+    };
+    left = left.or(&named(always)?);
+    Ok(left.and_not(&named(never)?))
+}
+
+/// The users whose ids the condition holds for. Whoever was deleted since has no id, and is left out.
+pub(crate) fn filtered(
+    dictionary: &View,
+    users: &Bitmap,
+    holds: &dyn Fn(&str) -> bool,
+) -> Result<Bitmap> {
+    let mut kept: Vec<Ordinal> = Vec::new();
+    let mut from = Some(0);
+    while let Some(first) = from {
+        let some = users.page(first, AT_ONCE);
+        from = some.last().and_then(|last| last.checked_add(1));
+        let ids = dictionary.resolve(&some)?;
+        let held = some.iter().zip(&ids).filter(|(_, id)| id.as_deref().is_some_and(holds));
+        kept.extend(held.map(|(ordinal, _)| *ordinal));
+    }
+    Ok(Bitmap::from_sorted(&kept))
+}
+
+/// A digest of what a policy says of single users; 0 if it says nothing.
+pub(crate) fn digest(policy: &CrowdPolicy) -> u64 {
+    if !policy.adjusts() {
+        return 0;
+    }
+    let mut hash = Xxh3::new();
+    hash.update(&policy.holdout.parts().to_le_bytes());
+    for ids in [&policy.always, &policy.never] {
+        hash.update(&(ids.len() as u64).to_le_bytes());
+        for id in ids {
+            hash.update(&(id.len() as u64).to_le_bytes());
+            hash.update(id.as_bytes());
+        }
+    }
+    hash.digest().max(1)
+}
