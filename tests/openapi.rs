@@ -149,6 +149,10 @@ impl Shop {
         if text.contains("{number}") {
             text = text.replace("{number}", &self.number().to_string());
         }
+        if text.contains("{version}") {
+            let crowd = self.server.get("/api/v1/apps/corner/crowds/others", &self.admin).json();
+            text = text.replace("{version}", &crowd["version"].to_string());
+        }
         if text.contains("{write_key}") {
             text = text.replace("{write_key}", &self.key("write", "corner"));
         }
@@ -385,12 +389,15 @@ fn commands_print_what_the_operations_answer() {
     let shop = Shop::open();
     let definitions = shop_definitions();
     let backup = shop.house.path("written");
-    let commands: [(&str, &[&str]); 23] = [
+    let commands: [(&str, &[&str]); 26] = [
         ("apply_definitions", &["apply", "--dry-run", "-f", definitions.to_str().unwrap()]),
         ("list_tags", &["tags"]),
         ("list_tag_values", &["tags", "purchases"]),
         ("list_crowds", &["crowds"]),
         ("list_crowd_versions", &["crowds", "others"]),
+        ("publish_crowd", &["versions", "publish", "others"]),
+        ("pin_crowd_version", &["versions", "pin", "others", "1"]),
+        ("compare_crowd_versions", &["versions", "diff", "others", "1"]),
         ("count_users", &["count", "purchases >= 1"]),
         ("list_users", &["list", "purchases >= 1"]),
         ("list_top_values", &["top", "favourite"]),

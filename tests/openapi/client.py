@@ -118,6 +118,13 @@ def tags_and_crowds(call):
     assert {crowd.name for crowd in call("list_crowds", APP).crowds} == {"high_spenders", "others"}
     assert call("get_crowd", APP, "others").size == 2
     version = call("list_crowd_versions", APP, "others").versions[0].version
+    difference = call("compare_crowd_versions", APP, "others", from_=version)
+    assert (difference.to, difference.entered.count, difference.left.sample) == (version, 0, [])
+    assert call("pin_crowd_version", APP, "others", version).versions[0].pinned
+    assert not call("unpin_crowd_version", APP, "others", version).versions[0].pinned
+    assert call("roll_back_crowd", APP, "others", body=call.body("PublishRequest", {"version": version})).held
+    assert call("publish_crowd", APP, "others", body=call.body("PublishRequest", {})).held is None
+    assert call("roll_out_crowd", APP, "others", body=call.body("RolloutRequest", {"share": "100%"})).rollout is None
     formats = importlib.import_module("taghouse_client.models.export_crowd_format").ExportCrowdFormat
     for name in formats:
         exported = call("export_crowd", APP, "others", format_=name, version=version)

@@ -1,6 +1,6 @@
 //! A valid call of every operation of the document, and who may make it. An operation without a row
 //! fails the test: give each new route one. `{user}`, `{upload}`, `{id}`, `{write_key}` and
-//! `{number}` are made for each call; the app is `corner`, the crowd `others`, the tag `purchases`.
+//! `{number}` are made for each call, `{version}` is the one that answers; the app is `corner`, the crowd `others`, the tag `purchases`.
 
 /// What a call carries.
 pub(crate) enum Sent {
@@ -105,6 +105,12 @@ pub(crate) const ROWS: &[Row] = &[
     get("list_crowds", READ, ""),
     get("get_crowd", READ, ""),
     get("list_crowd_versions", READ, ""),
+    get("compare_crowd_versions", READ, "from={version}&sample=5"),
+    json("roll_back_crowd", edit(200), r#"{"version": {version}}"#),
+    json("publish_crowd", edit(200), "{}"),
+    json("roll_out_crowd", edit(200), r#"{"version": {version}, "share": "100%"}"#),
+    get("pin_crowd_version", edit(200), ""),
+    get("unpin_crowd_version", edit(200), ""),
     get("export_crowd", READ, ""),
     get("export_crowd", READ, "format=jsonl"),
     get("export_crowd", READ, "format=parquet"),

@@ -104,13 +104,17 @@ mod tests {
     #[test]
     fn parts_are_told_apart() {
         let app = AppId::new("shop").unwrap();
-        let of = |what, crowd, user| Buckets::of(&app, what, crowd).0.digest() ^ Buckets::of(&app, what, crowd).bucket(user) as u64;
+        let of = |what, crowd, user| {
+            Buckets::of(&app, what, crowd).0.digest()
+                ^ Buckets::of(&app, what, crowd).bucket(user) as u64
+        };
         assert_ne!(of("a", "bc", "d"), of("ab", "c", "d"));
     }
 
     #[test]
     fn the_bucket_of_a_user_does_not_change_with_the_version_of_the_program() {
-        let found: Vec<u16> = ["u1", "u2", "Åsa", ""].map(|user| buckets("vip").bucket(user)).into();
+        let found: Vec<u16> =
+            ["u1", "u2", "Åsa", ""].map(|user| buckets("vip").bucket(user)).into();
         assert_eq!(found, [0, 0, 0, 0]);
     }
 }

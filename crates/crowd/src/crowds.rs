@@ -137,7 +137,8 @@ impl Crowds {
     /// Of the catalog.
     pub async fn records(&self, app: &AppId) -> Result<HashMap<String, Arc<CrowdVersions>>> {
         let state = self.asked(app).await?;
-        let record = |(name, known): (&String, &Arc<KnownCrowd>)| (name.clone(), known.versions.clone());
+        let record =
+            |(name, known): (&String, &Arc<KnownCrowd>)| (name.clone(), known.versions.clone());
         Ok(state.all().iter().map(record).collect())
     }
 

@@ -38,7 +38,9 @@ pub enum Error {
         crowd: String,
     },
     /// No version of the crowd answers: the newest waits to be published.
-    #[error("the crowd has no version that answers: version {version} waits, for {waits}; `taghouse versions publish` lets it answer")]
+    #[error(
+        "the crowd has no version that answers: version {version} waits, for {waits}; `taghouse versions publish` lets it answer"
+    )]
     Unpublished {
         /// The newest version.
         version: u64,

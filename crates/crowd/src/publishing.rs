@@ -37,9 +37,24 @@ pub struct StageEnd {
     pub share: Share,
 }
 
+/// What is to become of a crowd's versions.
+enum Act<'a> {
+    /// A version answers, by default the newest.
+    Publish(Option<u64>),
+    /// A version that answered before answers, and later ones wait.
+    RollBack(Option<u64>),
+    Pin {
+        version: u64,
+        pinned: bool,
+    },
+    RollOut(&'a RolloutRequest),
+    /// The next stage of a rollout begins, if it is due.
+    GoOn,
+}
+
 impl Crowds {
-    /// Lets a kept version answer from now on, whatever it waited for. A rollout ends, and versions
-    /// that are computed later are published again.
+    /// Lets a kept version answer from now on, by default the newest, whatever it waited for. A
+    /// rollout ends, and versions that are computed later answer again.
     ///
     /// # Errors
     /// [`Error::UnknownVersion`], [`Error::OldGeneration`], [`Error::Corrupt`], and those of
@@ -50,13 +65,7 @@ impl Crowds {
         crowd: &str,
         version: Option<u64>,
     ) -> Result<CrowdVersions> {
-        self.edited(app, crowd, async |edit| {
-            let version = version.unwrap_or_else(|| newest(&edit.versions));
-            self.switch(edit, version).await?;
-            edit.versions.held_ms = None;
-            Ok(())
-        })
-        .await
+        self.act(app, crowd, &Act::Publish(version)).await
     }
 
     /// Goes back to a version that answered before: by default, that from before the rollout, or
@@ -71,20 +80,7 @@ impl Crowds {
         crowd: &str,
         version: Option<u64>,
     ) -> Result<CrowdVersions> {
-        self.edited(app, crowd, async |edit| {
-            let version = match version.or_else(|| former(&edit.versions)) {
-                Some(version) => version,
-                None => {
-                    return Err(Error::Argument(format!(
-                        "no other version of crowd {crowd} that is kept has answered: name one; `taghouse crowds {crowd}` lists them"
-                    )));
-                }
-            };
-            self.switch(edit, version).await?;
-            edit.versions.held_ms = Some(self.clock.now_ms());
-            Ok(())
-        })
-        .await
+        self.act(app, crowd, &Act::RollBack(version)).await
     }
 
     /// Keeps a version until it is unpinned, or no longer.
@@ -98,21 +94,14 @@ impl Crowds {
         version: u64,
         pinned: bool,
     ) -> Result<CrowdVersions> {
-        self.edited(app, crowd, async |edit| {
-            match edit.versions.get_mut(version) {
-                Some(version) => version.pinned = pinned,
-                None => return Err(unknown(crowd, version, &edit.versions)),
-            }
-            Ok(())
-        })
-        .await
+        self.act(app, crowd, &Act::Pin { version, pinned }).await
     }
 
     /// Begins a rollout, goes on with it, or ends it.
     ///
     /// # Errors
     /// As [`Crowds::publish_version`]; [`Error::Argument`] for stages that do not ascend, and for a
-    /// version that answers already.
+    /// share of a version that answers already.
     pub async fn roll_out(
         &self,
         app: &AppId,
@@ -120,38 +109,7 @@ impl Crowds {
         request: &RolloutRequest,
     ) -> Result<CrowdVersions> {
         ascending(request)?;
-        self.edited(app, crowd, async |edit| {
-            let now_ms = self.clock.now_ms();
-            let versions = &edit.versions;
-            let running = versions.rollout.clone();
-            let to = request.version.or(running.as_ref().map(|rollout| rollout.to));
-            let to = to.unwrap_or_else(|| newest(versions));
-            let from = running.as_ref().map_or(versions.current, |rollout| rollout.from);
-            if versions.get(to).is_none() {
-                return Err(unknown(crowd, to, versions));
-            }
-            if versions.get(from).is_none() {
-                return Err(Error::Argument(format!(
-                    "no version of crowd {crowd} answers, so there is none to roll out from: `taghouse crowds publish {crowd} {to}` publishes it"
-                )));
-            }
-            if from == to {
-                return Err(Error::Argument(format!(
-                    "version {to} of crowd {crowd} answers already: name another; `taghouse crowds {crowd}` lists them"
-                )));
-            }
-            edit.versions.rollout = Some(Rollout {
-                from,
-                to,
-                parts: request.share.parts(),
-                stages: request.stages.iter().map(|share| share.parts()).collect(),
-                every_ms: request.every_ms,
-                since_ms: now_ms,
-            });
-            edit.versions.held_ms = None;
-            self.blend(edit, now_ms).await
-        })
-        .await
+        self.act(app, crowd, &Act::RollOut(request)).await
     }
 
     /// The rollouts of an app whose next stage is due.
@@ -174,18 +132,115 @@ impl Crowds {
     /// # Errors
     /// As [`Crowds::roll_out`].
     pub async fn go_on(&self, app: &AppId, crowd: &str) -> Result<CrowdVersions> {
-        let now_ms = self.clock.now_ms();
-        self.edited(app, crowd, async |edit| {
-            // Another process may have gone on.
-            let Some(share) = next_share(&edit.versions, now_ms) else { return Ok(()) };
-            if let Some(rollout) = &mut edit.versions.rollout {
-                rollout.since_ms = now_ms;
-                rollout.parts = share.parts();
-                rollout.stages = rollout.stages.iter().skip(1).copied().collect();
+        self.act(app, crowd, &Act::GoOn).await
+    }
+
+    /// Changes a crowd's record, and publishes it. The change is made again on a newer record if
+    /// another was published first.
+    async fn act(&self, app: &AppId, crowd: &str, act: &Act<'_>) -> Result<CrowdVersions> {
+        if self.live_crowd(app, crowd).is_some() {
+            return Err(Error::Argument(format!(
+                "crowd {crowd} is live: it has no versions, and always answers by its rule"
+            )));
+        }
+        // That it is there, or why not; and who is deleted.
+        self.known(app, crowd).await?;
+        let state = self.state(app);
+        let _computing = state.computing.read().await;
+        for _ in 0..ATTEMPTS {
+            let Some(pointer) = self.catalog.pointer(POINTER_KIND, app, crowd).await? else {
+                return Err(Error::NotComputed { crowd: crowd.to_owned() });
+            };
+            let before = versions_of(crowd, pointer.value)?;
+            let mut edit = Edit { app, crowd, versions: before.clone(), written: Vec::new() };
+            if let Err(error) = self.change(&mut edit, act).await {
+                self.discard_written(&edit.written).await;
+                return Err(error);
             }
-            self.blend(edit, now_ms).await
-        })
-        .await
+            let versions = edit.versions.clone();
+            if versions == before || self.publish(edit, Some(pointer.revision)).await? {
+                return Ok(versions);
+            }
+        }
+        Err(Error::Contended { crowd: crowd.to_owned() })
+    }
+
+    async fn change(&self, edit: &mut Edit<'_>, act: &Act<'_>) -> Result<()> {
+        match act {
+            Act::Publish(version) => {
+                let version = version.unwrap_or_else(|| newest(&edit.versions));
+                self.switch(edit, version).await?;
+                edit.versions.held_ms = None;
+                Ok(())
+            }
+            Act::RollBack(version) => {
+                let Some(version) = version.or_else(|| former(&edit.versions)) else {
+                    let crowd = edit.crowd;
+                    return Err(Error::Argument(format!(
+                        "no other version of crowd {crowd} that is kept has answered: name one; `taghouse crowds {crowd}` lists them"
+                    )));
+                };
+                self.switch(edit, version).await?;
+                edit.versions.held_ms = Some(self.clock.now_ms());
+                Ok(())
+            }
+            Act::Pin { version, pinned } => match edit.versions.get_mut(*version) {
+                Some(version) => {
+                    version.pinned = *pinned;
+                    Ok(())
+                }
+                None => Err(unknown(edit.crowd, *version, &edit.versions)),
+            },
+            Act::RollOut(request) => self.begin_rollout(edit, request).await,
+            Act::GoOn => self.next_stage(edit).await,
+        }
+    }
+
+    async fn begin_rollout(&self, edit: &mut Edit<'_>, request: &RolloutRequest) -> Result<()> {
+        let (now_ms, crowd, versions) = (self.clock.now_ms(), edit.crowd, &edit.versions);
+        let running = versions.rollout.clone();
+        let to = request.version.or(running.as_ref().map(|rollout| rollout.to));
+        let to = to.unwrap_or_else(|| newest(versions));
+        let from = running.as_ref().map_or(versions.current, |rollout| rollout.from);
+        if versions.get(to).is_none() {
+            return Err(unknown(crowd, to, versions));
+        }
+        if versions.get(from).is_none() {
+            return Err(Error::Argument(format!(
+                "no version of crowd {crowd} answers, so there is none to roll out from: `taghouse versions publish {crowd} {to}` lets it answer"
+            )));
+        }
+        if from == to {
+            // Asked for once more: it ended already.
+            if [Share::NOBODY, Share::EVERYBODY].contains(&request.share) {
+                return Ok(());
+            }
+            return Err(Error::Argument(format!(
+                "version {to} of crowd {crowd} answers already: name another; `taghouse crowds {crowd}` lists them"
+            )));
+        }
+        edit.versions.rollout = Some(Rollout {
+            from,
+            to,
+            parts: request.share.parts(),
+            stages: request.stages.iter().map(|share| share.parts()).collect(),
+            every_ms: request.every_ms,
+            since_ms: now_ms,
+        });
+        edit.versions.held_ms = None;
+        self.blend(edit, now_ms).await
+    }
+
+    async fn next_stage(&self, edit: &mut Edit<'_>) -> Result<()> {
+        let now_ms = self.clock.now_ms();
+        // Another process may have gone on.
+        let Some(share) = next_share(&edit.versions, now_ms) else { return Ok(()) };
+        if let Some(rollout) = &mut edit.versions.rollout {
+            rollout.since_ms = now_ms;
+            rollout.parts = share.parts();
+            rollout.stages = rollout.stages.iter().skip(1).copied().collect();
+        }
+        self.blend(edit, now_ms).await
     }
 
     /// Lets a version answer, and ends a rollout.
@@ -200,41 +255,6 @@ impl Crowds {
             edit.versions.answer_with(version, self.clock.now_ms());
         }
         Ok(())
-    }
-
-    /// Changes a crowd's record, and publishes it. The change is made again on a newer record if
-    /// another was published first.
-    async fn edited(
-        &self,
-        app: &AppId,
-        crowd: &str,
-        change: impl AsyncFn(&mut Edit<'_>) -> Result<()>,
-    ) -> Result<CrowdVersions> {
-        if self.live_crowd(app, crowd).is_some() {
-            return Err(Error::Argument(format!(
-                "crowd {crowd} is live: it has no versions, and always answers by its rule"
-            )));
-        }
-        // That it is there, or why not; and who is deleted.
-        self.known(app, crowd).await?;
-        let state = self.state(app);
-        let _computing = state.computing.read().await;
-        for _ in 0..ATTEMPTS {
-            let Some(pointer) = self.catalog.pointer(POINTER_KIND, app, crowd).await? else {
-                return Err(Error::NotComputed { crowd: crowd.to_owned() });
-            };
-            let versions = versions_of(crowd, pointer.value)?;
-            let mut edit = Edit { app, crowd, versions, written: Vec::new() };
-            if let Err(error) = change(&mut edit).await {
-                self.discard_written(&edit.written).await;
-                return Err(error);
-            }
-            let versions = edit.versions.clone();
-            if self.publish(edit, Some(pointer.revision)).await? {
-                return Ok(versions);
-            }
-        }
-        Err(Error::Contended { crowd: crowd.to_owned() })
     }
 }
 

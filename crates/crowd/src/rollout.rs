@@ -4,17 +4,17 @@
 //! that is rolled out has them, everybody else if the version from before does. So judgments,
 //! sizes, exports and the membership history know nothing of rollouts, and go by one set.
 
+use crate::adjust::filtered;
 use crate::bucket::Buckets;
 use crate::compute::{Computed, Edit};
-use crate::adjust::filtered;
 use crate::version::{Blend, Rollout};
 use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_disk::blocking;
 use taghouse_model::TimestampMs;
-use taghouse_rules::{CrowdDefinition, Definitions, Predicate, Share};
 use taghouse_model::Value;
+use taghouse_rules::{CrowdDefinition, Definitions, Predicate, Share};
 
 impl Crowds {
     /// The rollout with which the first version of a new rule begins, if its definition has a plan.

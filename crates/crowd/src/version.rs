@@ -237,11 +237,8 @@ impl CrowdVersions {
         let spare = (keep as usize).saturating_sub(needed_count);
         let oldest = self.versions.iter().rev().filter(is_spare).nth(spare);
         let gone = oldest.map_or(0, |version| version.version);
-        let stays: Vec<bool> = self
-            .versions
-            .iter()
-            .map(|version| needed(version) || version.version > gone)
-            .collect();
+        let stays: Vec<bool> =
+            self.versions.iter().map(|version| needed(version) || version.version > gone).collect();
         let mut stays = stays.into_iter();
         self.versions.retain(|_| stays.next().unwrap_or(true));
         let excess = self.turns.len().saturating_sub(KEPT_TURNS);

@@ -94,11 +94,7 @@ async fn goes_back_and_stays_there_until_somebody_goes_on() {
 #[tokio::test]
 async fn a_version_that_fails_a_check_waits() {
     let mut shop = shop(100).await;
-    let checks = CrowdChecks {
-        min_size: Some(10),
-        max_size: None,
-        max_change: Some(share("50%")),
-    };
+    let checks = CrowdChecks { min_size: Some(10), max_size: None, max_change: Some(share("50%")) };
     let policy = CrowdPolicy { checks, ..CrowdPolicy::default() };
     let small = define(&mut shop, "orders > 95", &policy);
     let version = compute(&shop, &small).await;

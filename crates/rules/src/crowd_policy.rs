@@ -37,10 +37,12 @@ impl Share {
     /// # Errors
     /// A sentence that says what is wrong and how it is written.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a share of users: write 0% to 100%, such as 25% or 0.5%");
+        let wrong =
+            || format!("`{text}` is not a share of users: write 0% to 100%, such as 25% or 0.5%");
         let number = text.strip_suffix('%').ok_or_else(wrong)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let is_number =
+            |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
         if !is_number(whole) || !is_number(fraction) || fraction.len() > 2 || whole.len() > 3 {
             return Err(wrong());
         }
@@ -136,7 +138,8 @@ mod tests {
             assert_eq!(share.to_string(), text);
         }
         assert_eq!(Share::parse("7.50%").unwrap().to_string(), "7.5%");
-        for text in ["", "%", "5", "101%", "100.01%", "1.234%", "-1%", "1e2%", "1.%", ".5%", "٣%"] {
+        for text in ["", "%", "5", "101%", "100.01%", "1.234%", "-1%", "1e2%", "1.%", ".5%", "٣%"]
+        {
             assert!(Share::parse(text).unwrap_err().contains("not a share"), "{text}");
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::reader::EpochUnit;
 use crate::{
-    ANONYMOUS_TAG, CrowdPolicy, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar, Sequence, Session,
-    StartAt, StateMachine, Webhook, Window,
+    ANONYMOUS_TAG, CrowdPolicy, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar, Sequence,
+    Session, StartAt, StateMachine, Webhook, Window,
 };
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};

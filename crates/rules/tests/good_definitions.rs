@@ -9,9 +9,9 @@ use rust_decimal::Decimal;
 use std::path::Path;
 use taghouse_model::{Name, Value, ValueType};
 use taghouse_rules::{
-    AggregateFunction, Definitions, Document, DocumentKind, EventMapping, Expression, Scalar,
-    SourceFormat, StepKind, TagKind, TimeFormat, Trigger, UnknownColumns, Window,
-    parse_definitions,
+    AggregateFunction, CrowdChecks, CrowdPolicy, Definitions, Document, DocumentKind, EventMapping,
+    Expression, RolloutPlan, Scalar, Share, SourceFormat, StepKind, TagKind, TimeFormat, Trigger,
+    UnknownColumns, Window, parse_definitions,
 };
 
 const GOOD: &str = include_str!("definitions/good.yaml");
@@ -219,12 +219,32 @@ fn what_is_needed_comes_first() {
     }
     assert_eq!(
         names(&definitions.crowd_order()),
-        ["awake", "best", "five_times_of_late", "left_it", "thrice_of_late"]
+        ["awake", "best", "careful", "five_times_of_late", "left_it", "thrice_of_late"]
     );
     assert_eq!(
         definitions.crowds["best"].expression.to_string(),
         "band == \"gold\" && crowd(\"awake\")"
     );
+}
+
+#[test]
+fn how_versions_are_published_is_read() {
+    let definitions = good();
+    let share = |text| Share::parse(text).unwrap();
+    let policy = &definitions.crowds["careful"].policy;
+    assert_eq!((policy.keep, policy.needs_approval), (10, true));
+    let checks = CrowdChecks {
+        min_size: Some(1),
+        max_size: Some(1_000_000),
+        max_change: Some(share("20%")),
+    };
+    assert_eq!(policy.checks, checks);
+    let stages = ["0.5%", "10%", "50%"].map(share).to_vec();
+    assert_eq!(policy.rollout, Some(RolloutPlan { stages, every_ms: 12 * 3_600_000 }));
+    assert_eq!(policy.holdout, share("5%"));
+    assert_eq!(policy.always.iter().collect::<Vec<_>>(), ["tester"]);
+    assert_eq!(policy.never.iter().collect::<Vec<_>>(), ["ceo"]);
+    assert_eq!(definitions.crowds["best"].policy, CrowdPolicy::default());
 }
 
 #[test]

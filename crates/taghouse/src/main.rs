@@ -23,7 +23,7 @@ mod table;
 mod wiring;
 
 use anyhow::{Result, anyhow, bail};
-use args::{Cli, Command, IdentityAction, KeyAction, SinkAction};
+use args::{Cli, Command, IdentityAction, KeyAction, SinkAction, VersionAction};
 use client::Client;
 use command::Context;
 use lock::{Acquired, FolderLock, Holder, Unwritable};
@@ -280,6 +280,7 @@ fn reads(command: &Command) -> bool {
         Command::Sinks { action } => {
             matches!(action, SinkAction::Deliveries { .. } | SinkAction::DeadLetters { .. })
         }
+        Command::Versions { action } => matches!(action, VersionAction::Diff { .. }),
         Command::Tags { .. }
         | Command::Crowds { .. }
         | Command::Count { .. }

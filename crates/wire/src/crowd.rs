@@ -1,5 +1,6 @@
 //! Crowds and their versions.
 
+use crate::reading::whole;
 use serde::{Deserialize, Serialize};
 
 /// A crowd, as the list shows it.
@@ -182,7 +183,7 @@ pub struct VersionList {
 pub struct PublishRequest {
     /// Its number. Without it: to publish, the newest; to roll back, the version from before the
     /// rollout, or the one that answered last.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1)]
     pub version: Option<u64>,
 }
@@ -192,10 +193,11 @@ pub struct PublishRequest {
 #[serde(deny_unknown_fields)]
 pub struct RolloutRequest {
     /// Its number. Without it: the version that is rolled out already, or the newest.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1)]
     pub version: Option<u64>,
     /// To which share of users now, such as `25%`: `0%` ends the rollout, `100%` completes it.
+    #[schema(pattern = "^(100|[0-9]{1,2}([.][0-9]{1,2})?)%$")]
     pub share: String,
     /// The shares that follow, ascending, before all users.
     #[serde(default)]

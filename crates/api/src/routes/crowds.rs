@@ -10,10 +10,10 @@ use axum::extract::State;
 use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_crowd::{CrowdVersion, CrowdVersions};
-use taghouse_rules::{CrowdDefinition, Share};
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
 use taghouse_model::{ErrorKind, TimestampMs};
+use taghouse_rules::{CrowdDefinition, Share};
 use taghouse_wire::{Answering, CrowdBody, CrowdList, CrowdState, WaitingBody};
 
 /// A crowd in the path.

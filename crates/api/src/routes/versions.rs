@@ -116,18 +116,18 @@ pub(crate) async fn list(
 async fn audited(
     engine: &Arc<Engine>,
     caller: &Caller,
-    path: CrowdPath,
+    [app, crowd]: [&str; 2],
     action: &'static str,
     detail: &str,
-    act: impl AsyncFnOnce(&AppId, &str) -> taghouse_crowd::Result<CrowdVersions>,
+    act: impl Future<Output = taghouse_crowd::Result<CrowdVersions>>,
 ) -> Result<Json<VersionList>, Problem> {
-    let app = app_checked(&path.app, caller, Action::Edit)?;
-    engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
-    let subject = format!("{} {detail}", path.crowd);
+    let app = app_checked(app, caller, Action::Edit)?;
+    engine.with_crowds(&app, std::slice::from_ref(&crowd.to_owned())).await?;
+    let subject = format!("{crowd} {detail}");
     let line = engine.begin(&caller.id, &app, action, subject.trim_end()).await?;
-    let acted = async { act(&app, &path.crowd).await.map_err(Problem::from) };
-    line.end(acted.await).await?;
-    listed(engine, &app, path.crowd).await
+    let acted = act.await.map_err(Problem::from);
+    line.end(acted).await?;
+    listed(engine, &app, crowd.to_owned()).await
 }
 
 fn numbered(version: Option<u64>) -> String {
@@ -144,9 +144,10 @@ pub(crate) async fn publish(
     Path(path): Path<CrowdPath>,
     Json(PublishRequest { version }): Json<PublishRequest>,
 ) -> Result<Json<VersionList>, Problem> {
-    let act =
-        async |app: &AppId, crowd: &str| engine.crowds.publish_version(app, crowd, version).await;
-    audited(&engine, &caller, path, "crowd.publish", &numbered(version), act).await
+    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let act = engine.crowds.publish_version(&app, &path.crowd, version);
+    let of = [path.app.as_str(), &path.crowd];
+    audited(&engine, &caller, of, "crowd.publish", &numbered(version), act).await
 }
 
 /// Goes back to a version that answered before. Versions that are computed later wait until one is
@@ -159,8 +160,10 @@ pub(crate) async fn roll_back(
     Path(path): Path<CrowdPath>,
     Json(PublishRequest { version }): Json<PublishRequest>,
 ) -> Result<Json<VersionList>, Problem> {
-    let act = async |app: &AppId, crowd: &str| engine.crowds.roll_back(app, crowd, version).await;
-    audited(&engine, &caller, path, "crowd.rollback", &numbered(version), act).await
+    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let act = engine.crowds.roll_back(&app, &path.crowd, version);
+    let of = [path.app.as_str(), &path.crowd];
+    audited(&engine, &caller, of, "crowd.rollback", &numbered(version), act).await
 }
 
 /// Begins a rollout, goes on with it, or ends it. Who is in the share follows from a hash of the
@@ -173,9 +176,8 @@ pub(crate) async fn roll_out(
     Path(path): Path<CrowdPath>,
     Json(request): Json<RolloutRequest>,
 ) -> Result<Json<VersionList>, Problem> {
-    let invalid = |field: &str, wrong: String| {
-        Problem::new(ErrorKind::Invalid, format!("{field}: {wrong}"))
-    };
+    let invalid =
+        |field: &str, wrong: String| Problem::new(ErrorKind::Invalid, format!("{field}: {wrong}"));
     let share = |field: &str, text: &str| Share::parse(text).map_err(|wrong| invalid(field, wrong));
     let stages = request.stages.iter().map(|stage| share("stages", stage));
     let asked = taghouse_crowd::RolloutRequest {
@@ -189,8 +191,10 @@ pub(crate) async fn roll_out(
             .transpose()?,
     };
     let detail = format!("{} to {}", numbered(request.version), request.share);
-    let act = async |app: &AppId, crowd: &str| engine.crowds.roll_out(app, crowd, &asked).await;
-    audited(&engine, &caller, path, "crowd.rollout", detail.trim_start(), act).await
+    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let act = engine.crowds.roll_out(&app, &path.crowd, &asked);
+    let of = [path.app.as_str(), &path.crowd];
+    audited(&engine, &caller, of, "crowd.rollout", detail.trim_start(), act).await
 }
 
 async fn pinned(
@@ -200,10 +204,10 @@ async fn pinned(
     pinned: bool,
 ) -> Result<Json<VersionList>, Problem> {
     let VersionPath { app, crowd, version } = path;
-    let act = async |app: &AppId, crowd: &str| engine.crowds.pin(app, crowd, version, pinned).await;
+    let id = app_checked(&app, caller, Action::Edit)?;
+    let act = engine.crowds.pin(&id, &crowd, version, pinned);
     let action = if pinned { "crowd.pin" } else { "crowd.unpin" };
-    let path = CrowdPath { app, crowd };
-    audited(engine, caller, path, action, &numbered(Some(version)), act).await
+    audited(engine, caller, [&app, &crowd], action, &numbered(Some(version)), act).await
 }
 
 /// Keeps a version until it is unpinned, beyond those that are kept anyway.

@@ -75,8 +75,7 @@ impl Reader<'_> {
         }
         policy.needs_approval = raw.approval == Some(RawApproval::Required);
         if let Some(checks) = &raw.checks {
-            let max_change =
-                self.share("/publish/checks/max_change", checks.max_change.as_deref());
+            let max_change = self.share("/publish/checks/max_change", checks.max_change.as_deref());
             policy.checks =
                 CrowdChecks { min_size: checks.min_size, max_size: checks.max_size, max_change };
             if let (Some(least), Some(most)) = (checks.min_size, checks.max_size)

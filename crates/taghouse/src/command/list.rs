@@ -82,7 +82,10 @@ pub(crate) fn version_table(answer: &VersionList) -> String {
     let headers = ["version", "size", "as of", "", "expression"];
     let table = table::render(&headers, &rows(&answer.versions, row));
     let held = answer.held.as_ref().map(|since| {
-        format!("held since {since}: later versions wait; `taghouse versions publish {}` ends it\n", answer.name)
+        format!(
+            "held since {since}: later versions wait; `taghouse versions publish {}` ends it\n",
+            answer.name
+        )
     });
     let rollout = answer.rollout.as_ref().map(|rollout| {
         let next = rollout.stages.first().map_or("100%", String::as_str);
@@ -96,9 +99,10 @@ pub(crate) fn version_table(answer: &VersionList) -> String {
 }
 
 fn version_notes(version: &VersionBody) -> String {
-    let blend = version.blend.as_ref().map(|blend| {
-        format!("version {} for {}, else {}", blend.to, blend.share, blend.from)
-    });
+    let blend = version
+        .blend
+        .as_ref()
+        .map(|blend| format!("version {} for {}, else {}", blend.to, blend.share, blend.from));
     let notes = [
         version.current.then(|| "current".to_owned()),
         version.pinned.then(|| "pinned".to_owned()),
@@ -120,10 +124,11 @@ pub(crate) async fn crowds(context: &Context, crowd: Option<&str>) -> Result<()>
     let answer: CrowdList = context.client.get(&context.path("crowds").await?).await?;
     context.print(&answer, |answer| {
         let row = |crowd: &CrowdBody| {
-            let size = match (crowd.size, &crowd.answering) {
-                (Some(size), _) => thousands(size),
-                (None, Some(_)) => "changed, not computed".to_owned(),
-                (None, None) => "not computed".to_owned(),
+            let size = match (crowd.size, &crowd.answering, &crowd.waiting) {
+                (Some(size), _, _) => thousands(size),
+                (None, _, Some(waiting)) => format!("version {} waits", waiting.version),
+                (None, Some(_), None) => "changed, not computed".to_owned(),
+                (None, None, None) => "not computed".to_owned(),
             };
             let live = if crowd.live { "live" } else { "" };
             let version = crowd.version.map_or_else(|| live.to_owned(), |v| v.to_string());

@@ -18,11 +18,11 @@ pub(crate) mod overlap;
 pub(crate) mod parity;
 pub(crate) mod produce;
 pub(crate) mod sinks;
-pub(crate) mod versions;
 pub(crate) mod status;
 pub(crate) mod tail;
 pub(crate) mod top;
 pub(crate) mod users;
+pub(crate) mod versions;
 
 use crate::client::{Client, only_app};
 use anyhow::Result;

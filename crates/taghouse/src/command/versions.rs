@@ -64,7 +64,8 @@ fn difference(found: &DifferenceBody) -> String {
             true => String::new(),
             false => format!(": {}", moved.sample.join(", ")),
         };
-        let more = if moved.count > moved.sample.len() as u64 && !some.is_empty() { ", …" } else { "" };
+        let more =
+            if moved.count > moved.sample.len() as u64 && !some.is_empty() { ", …" } else { "" };
         format!("{} {what}{some}{more}\n", thousands(moved.count))
     };
     format!("{sizes}{}{}", line("entered", entered), line("left", left))
