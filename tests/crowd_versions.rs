@@ -225,6 +225,42 @@ print(json.dumps(counts))
 }
 
 #[test]
+fn crowds_are_computed_without_a_production() {
+    let house = opened();
+    let site = serve(&house, &[]);
+    let more = "---\n{kind: crowd, name: few, expression: 'crowd(\"busy\") && orders < 310'}\n";
+    let rule = format!("{}{more}", crowd("orders >= 300", ""));
+    house.ok(&["apply", "-f", house.file("app.yaml", rule).to_str().unwrap()]);
+    let said = house.ok(&["refresh", "few"]);
+    assert!(said.contains("few") && !said.contains("busy"), "{said}");
+    assert_eq!(house.count("crowd(\"few\")"), 10);
+
+    house.ok(&["change", "u0", "orders", "305"]);
+    assert!(!members(&house, &site).contains("u0"), "until it is computed");
+    let said = house.ok(&["refresh", "busy", "--dependents"]);
+    assert!(said.contains("few") && said.contains("busy"), "{said}");
+    assert!(members(&house, &site).contains("u0"));
+    assert_eq!(house.count("crowd(\"few\")"), 11);
+    let refused = house.refused(&["refresh", "bussy"]);
+    assert!(refused.contains("did you mean `busy`"), "{refused}");
+
+    // By itself: soon after it was defined, and then every minute.
+    let often = "---\n{kind: crowd, name: often, expression: 'orders >= 305', refresh: 1m}\n";
+    let rule = format!("{}{more}{often}", crowd("orders >= 300", ""));
+    house.ok(&["apply", "-f", house.file("app.yaml", rule).to_str().unwrap()]);
+    let version = || house.json(&["crowds", "often"])["versions"][0]["version"].as_u64();
+    let server = &site.server;
+    let size = || {
+        let answer = server.get("/api/v1/apps/shop/crowds/often", &site.key).json();
+        answer["size"].as_u64()
+    };
+    eventually("its first version", || (size() == Some(96)).then_some(()));
+    house.ok(&["change", "u1", "orders", "305"]);
+    eventually("its second version", || (size() == Some(97)).then_some(()));
+    assert_eq!(version(), Some(2));
+}
+
+#[test]
 fn nothing_answers_until_the_first_version_is_approved() {
     let house = House::new();
     apply(&house, "orders >= 2", ", publish: {approval: required}, holdout: 10%, always: [u0]");

@@ -77,6 +77,7 @@ fn whole() -> OpenApiRouter<Shared> {
         .routes(routes!(users::compact))
         .routes(routes!(backups::create))
         .routes(routes!(sinks::retry))
+        .routes(routes!(crowds::refresh))
         .routes(routes!(versions::publish))
         .routes(routes!(versions::roll_back))
         .routes(routes!(versions::roll_out))

@@ -115,6 +115,7 @@ mod tests {
     fn the_bucket_of_a_user_does_not_change_with_the_version_of_the_program() {
         let found: Vec<u16> =
             ["u1", "u2", "Åsa", ""].map(|user| buckets("vip").bucket(user)).into();
-        assert_eq!(found, [0, 0, 0, 0]);
+        // As another implementation of XXH3 gives them.
+        assert_eq!(found, [6046, 6783, 1915, 6820]);
     }
 }

@@ -78,11 +78,14 @@ impl Crowds {
         let users = deleted.users().clone();
         let edit: Edit =
             Arc::new(move |set| (set.and_len(&users) > 0).then(|| set.and_not(&users)));
-        let Rewritten { mut versions, edited } =
+        let Rewritten { mut versions, edited, damaged } =
             self.rewrite(app, crowd, versions, generation, &edit).await?;
         for version in
             versions.versions.iter_mut().filter(|version| version.generation == generation)
         {
+            if damaged.contains(&version.version) {
+                continue;
+            }
             version.without_deleted = count;
         }
         match self.catalog.commit(vec![put(app, crowd, Some(revision), &versions)?]).await {

@@ -1,11 +1,12 @@
 use crate::adjust::digest;
 use crate::crowds::POINTER_KIND;
 use crate::gate::gate;
-use crate::known::KnownVersion;
+use crate::known::{KnownVersion, versions_of};
 use crate::loaded_set::LoadedSet;
-use crate::version::object;
+use crate::version::{folder, object, version_of};
 use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result, anonymous};
 use bytes::Bytes;
+use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use std::sync::Arc;
@@ -37,8 +38,17 @@ pub(crate) struct Edit<'a> {
     pub(crate) app: &'a AppId,
     pub(crate) crowd: &'a str,
     pub(crate) versions: CrowdVersions,
+    /// The objects that the record named before.
+    objects: Vec<String>,
     /// What it names and nobody needs if it is not published.
     pub(crate) written: Vec<Written>,
+}
+
+impl<'a> Edit<'a> {
+    pub(crate) fn of(app: &'a AppId, crowd: &'a str, versions: CrowdVersions) -> Self {
+        let objects = versions.versions.iter().map(|version| version.object.clone()).collect();
+        Self { app, crowd, versions, objects, written: Vec::new() }
+    }
 }
 
 impl Crowds {
@@ -64,28 +74,23 @@ impl Crowds {
         for _ in 0..ATTEMPTS {
             let before = self.catalog.pointer(POINTER_KIND, app, name).await?;
             let revision = before.as_ref().map(|pointer| pointer.revision);
-            // A record that cannot be read must not keep the crowd from being fixed: its numbers
-            // start again above the revision.
-            let mut versions = before
-                .and_then(|pointer| serde_json::from_value::<CrowdVersions>(pointer.value).ok())
-                .unwrap_or_else(|| CrowdVersions::none(revision.unwrap_or(0)));
-            versions.keep = crowd.policy.keep;
-
-            let mut computed = self.computed(definitions, crowd, versions.last() + 1).await?;
-            computed.version.waits = gate(&crowd.policy, &versions, &computed.version);
-            let waits = computed.version.waits.is_some();
-            let mut edit = Edit { app, crowd: name, versions, written: Vec::new() };
-            let outcome = async {
-                let version = self.add(&mut edit, computed).await?;
-                if !waits {
-                    self.let_answer(&mut edit, definitions, crowd, version.version).await?;
-                }
-                Ok(version)
+            let mut versions = match before.map(|pointer| versions_of(name, pointer.value)) {
+                Some(Ok(versions)) => versions,
+                // A record that cannot be read must not keep the crowd from being fixed.
+                Some(Err(_)) => self.begun_again(app, name, revision.unwrap_or(0)).await?,
+                None => CrowdVersions::none(0),
             };
-            let version = match outcome.await {
+            versions.follow(&crowd.policy);
+            let mut edit = Edit::of(app, name, versions);
+            let version = match self.compute_into(&mut edit, definitions, crowd).await {
                 Ok(version) => version,
                 Err(error) => {
                     self.discard_written(&edit.written).await;
+                    let now = self.catalog.pointer(POINTER_KIND, app, name).await?;
+                    // What it read may have been rewritten meanwhile.
+                    if now.map(|pointer| pointer.revision) != revision {
+                        continue;
+                    }
                     return Err(error);
                 }
             };
@@ -96,26 +101,30 @@ impl Crowds {
         Err(Error::Contended { crowd: name.to_owned() })
     }
 
-    /// Lets a version that was just computed answer, at once or share by share.
-    async fn let_answer(
+    async fn compute_into(
         &self,
         edit: &mut Edit<'_>,
         definitions: &Definitions,
         crowd: &CrowdDefinition,
-        version: u64,
-    ) -> Result<()> {
-        let now_ms = self.clock.now_ms();
-        if edit.versions.rollout.is_none() {
-            edit.versions.rollout = self.planned(crowd, &edit.versions, version, now_ms);
+    ) -> Result<CrowdVersion> {
+        let mut computed = self.computed(definitions, crowd, edit.versions.last() + 1).await?;
+        computed.version.waits = gate(&crowd.policy, &edit.versions, &computed.version);
+        match computed.version.waits {
+            Some(_) => self.add(edit, computed).await,
+            None => self.let_answer(edit, definitions, crowd, computed).await,
         }
-        let Some(mut rollout) = edit.versions.rollout.take() else {
-            edit.versions.answer_with(version, now_ms);
-            return Ok(());
-        };
-        rollout.to = version;
-        self.refresh_former(edit, definitions, crowd, &mut rollout).await?;
-        edit.versions.rollout = Some(rollout);
-        self.blend(edit, now_ms).await
+    }
+
+    /// Versions in the place of a record that cannot be read, whose numbers begin above all that it
+    /// can have given: three and a turn with each revision, or what an object has.
+    async fn begun_again(&self, app: &AppId, crowd: &str, revision: u64) -> Result<CrowdVersions> {
+        let folder = ObjectPath::from(folder(app, crowd));
+        let mut objects = self.store.list(Some(&folder));
+        let mut last = revision.saturating_mul(4);
+        while let Some(found) = objects.try_next().await? {
+            last = last.max(found.location.filename().and_then(version_of).unwrap_or(0));
+        }
+        Ok(CrowdVersions::none(last))
     }
 
     /// Writes a version and adds it to the record.
@@ -135,7 +144,7 @@ impl Crowds {
     /// Publishes a record in the place of the one of this revision; `false`: another was published
     /// meanwhile, and what was written is deleted.
     pub(crate) async fn publish(&self, edit: Edit<'_>, revision: Option<u64>) -> Result<bool> {
-        let Edit { app, crowd, mut versions, written } = edit;
+        let Edit { app, crowd, mut versions, objects, written } = edit;
         versions.prune();
         let change = put(app, crowd, revision, &versions)?;
         match self.catalog.commit(vec![change]).await {
@@ -151,8 +160,36 @@ impl Crowds {
         for Written { version, bytes } in written {
             self.load(app, crowd, version, bytes).await?;
         }
-        self.sweep_unnamed(app, crowd, &versions).await;
+        // Others may be rewriting objects: only those go that were named, and are not any more.
+        let named = |object: &&String| versions.versions.iter().any(|kept| kept.object == **object);
+        for object in objects.iter().filter(|object| !named(object)) {
+            self.delete(object).await;
+        }
+        self.sweep(app, crowd, &versions).await;
         Ok(true)
+    }
+
+    /// Deletes the objects of versions older than those kept, also those of stopped processes. What
+    /// cannot be deleted now is deleted the next time.
+    async fn sweep(&self, app: &AppId, crowd: &str, kept: &CrowdVersions) {
+        let Some(oldest) = kept.versions.first().map(|v| v.version) else { return };
+        let folder = ObjectPath::from(folder(app, crowd));
+        let mut objects = self.store.list(Some(&folder));
+        loop {
+            match objects.try_next().await {
+                Ok(Some(found)) => {
+                    let version = found.location.filename().and_then(version_of);
+                    if version.is_some_and(|version| version < oldest) {
+                        self.delete(found.location.as_ref()).await;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%app, crowd, %error, "old versions of a crowd stay in the store until it is computed again");
+                    return;
+                }
+            }
+        }
     }
 
     pub(crate) async fn discard_written(&self, written: &[Written]) {
@@ -191,7 +228,7 @@ impl Crowds {
         let as_of = others.as_of(&crowd.checked, &snapshot);
         let expression = self.as_of(&crowd.checked, &as_of, definitions);
         let (revision, generation) = (snapshot.revision(), snapshot.generation());
-        let without_deleted = snapshot.deleted();
+        let mut without_deleted = snapshot.deleted();
         let dictionary = self.dictionary_of(app, &snapshot)?;
         let mut set = blocking::<_, Error>(move || {
             Ok(anonymous::query(&snapshot, &expression, &others, None)?.bitmap()?)
@@ -199,6 +236,11 @@ impl Crowds {
         .await?;
         if let Some(adjustments) = self.adjustments(app, crowd).await {
             set = self.adjusted(app, crowd.name.as_str(), dictionary, adjustments, set).await?;
+            // Of whom it names somebody may just be being deleted.
+            if let Some(deleted) = self.asked(app).await?.deleted(generation) {
+                set = set.and_not(&deleted);
+                without_deleted = deleted.len();
+            }
         }
         let version = CrowdVersion {
             version,

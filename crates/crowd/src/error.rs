@@ -39,9 +39,11 @@ pub enum Error {
     },
     /// No version of the crowd answers: the newest waits to be published.
     #[error(
-        "the crowd has no version that answers: version {version} waits, for {waits}; `taghouse versions publish` lets it answer"
+        "crowd {crowd} has no version that answers: version {version} waits, for {waits}; `taghouse versions publish {crowd}` lets it answer"
     )]
     Unpublished {
+        /// Name of the crowd.
+        crowd: String,
         /// The newest version.
         version: u64,
         /// Why it waits.

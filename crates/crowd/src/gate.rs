@@ -13,6 +13,8 @@ pub enum Waits {
     Held,
     /// Somebody is to look at each version.
     Approval,
+    /// A version of another rule comes to users share by share.
+    Rollout,
     /// It failed a check, which the text says.
     Check(String),
 }
@@ -22,6 +24,7 @@ impl fmt::Display for Waits {
         match self {
             Self::Held => write!(f, "the crowd was rolled back and is held at that version"),
             Self::Approval => write!(f, "each version is to be approved"),
+            Self::Rollout => write!(f, "a version of another rule is being rolled out"),
             Self::Check(failed) => write!(f, "{failed}"),
         }
     }
@@ -38,6 +41,10 @@ pub(crate) fn gate(
     }
     if before.held_ms.is_some() {
         return Some(Waits::Held);
+    }
+    let rolled_out = before.rollout.as_ref().and_then(|rollout| before.get(rollout.to));
+    if rolled_out.is_some_and(|to| to.expression != computed.expression) {
+        return Some(Waits::Rollout);
     }
     policy.needs_approval.then_some(Waits::Approval)
 }

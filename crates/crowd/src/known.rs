@@ -41,6 +41,7 @@ pub(crate) struct AppCrowds {
 
 /// A crowd's versions as last read or published.
 pub(crate) struct KnownCrowd {
+    name: String,
     pub(crate) revision: u64,
     pub(crate) versions: Arc<CrowdVersions>,
     /// The same versions, in the same order, with their sets.
@@ -64,7 +65,7 @@ pub(crate) struct KnownVersion {
 
 impl KnownCrowd {
     /// Versions that are known already keep their sets.
-    fn of(versions: CrowdVersions, revision: u64, before: Option<&Self>) -> Self {
+    fn of(name: &str, versions: CrowdVersions, revision: u64, before: Option<&Self>) -> Self {
         let kept = versions.versions.iter().map(|version| {
             let same = before
                 .and_then(|before| before.kept.iter().find(|known| known.version == *version));
@@ -80,13 +81,14 @@ impl KnownCrowd {
         let kept: Vec<_> = kept.collect();
         let current =
             versions.versions.iter().position(|version| version.version == versions.current);
-        Self { revision, versions: Arc::new(versions), kept, current }
+        Self { name: name.to_owned(), revision, versions: Arc::new(versions), kept, current }
     }
 
     /// The version that answers.
     pub(crate) fn current(&self) -> Result<&Arc<KnownVersion>> {
         if let (0, Some(version)) = (self.versions.current, self.versions.versions.last()) {
             return Err(Error::Unpublished {
+                crowd: self.name.clone(),
                 version: version.version,
                 waits: version.waits.clone().unwrap_or(Waits::Approval),
             });
@@ -130,7 +132,7 @@ impl AppCrowds {
         for Record { crowd, versions, revision } in records {
             let before = next.get(&crowd);
             if before.is_none_or(|known| known.revision < revision) {
-                let known = KnownCrowd::of(versions, revision, before.map(AsRef::as_ref));
+                let known = KnownCrowd::of(&crowd, versions, revision, before.map(AsRef::as_ref));
                 next.insert(crowd, Arc::new(known));
             }
         }

@@ -8,7 +8,7 @@ use crate::crowds::POINTER_KIND;
 use crate::known::versions_of;
 use crate::rollout::unknown;
 use crate::version::Rollout;
-use crate::{CrowdVersions, Crowds, Error, Result};
+use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result, Waits};
 use taghouse_model::{AppId, TimestampMs};
 use taghouse_rules::Share;
 
@@ -53,8 +53,10 @@ enum Act<'a> {
 }
 
 impl Crowds {
-    /// Lets a kept version answer from now on, by default the newest, whatever it waited for. A
-    /// rollout ends, and versions that are computed later answer again.
+    /// Lets a kept version answer from now on, by default the newest, whatever it waited for, and
+    /// ends a rollout. But one that waited goes on with the rollout of an older one of its rule, or
+    /// begins the rollout that the definition plans for a new rule. Versions that are computed later
+    /// answer again.
     ///
     /// # Errors
     /// [`Error::UnknownVersion`], [`Error::OldGeneration`], [`Error::Corrupt`], and those of
@@ -151,10 +153,15 @@ impl Crowds {
             let Some(pointer) = self.catalog.pointer(POINTER_KIND, app, crowd).await? else {
                 return Err(Error::NotComputed { crowd: crowd.to_owned() });
             };
-            let before = versions_of(crowd, pointer.value)?;
-            let mut edit = Edit { app, crowd, versions: before.clone(), written: Vec::new() };
+            let before = versions_of(crowd, pointer.value.clone())?;
+            let mut edit = Edit::of(app, crowd, before.clone());
             if let Err(error) = self.change(&mut edit, act).await {
                 self.discard_written(&edit.written).await;
+                let now = self.catalog.pointer(POINTER_KIND, app, crowd).await?;
+                // What it read may have been rewritten meanwhile.
+                if now.is_some_and(|now| now.revision != pointer.revision) {
+                    continue;
+                }
                 return Err(error);
             }
             let versions = edit.versions.clone();
@@ -169,16 +176,12 @@ impl Crowds {
         match act {
             Act::Publish(version) => {
                 let version = version.unwrap_or_else(|| newest(&edit.versions));
-                self.switch(edit, version).await?;
-                edit.versions.held_ms = None;
-                Ok(())
+                self.let_version_answer(edit, version).await
             }
             Act::RollBack(version) => {
-                let Some(version) = version.or_else(|| former(&edit.versions)) else {
-                    let crowd = edit.crowd;
-                    return Err(Error::Argument(format!(
-                        "no other version of crowd {crowd} that is kept has answered: name one; `taghouse crowds {crowd}` lists them"
-                    )));
+                let version = match version {
+                    Some(version) => *version,
+                    None => former(edit.crowd, &edit.versions)?,
                 };
                 self.switch(edit, version).await?;
                 edit.versions.held_ms = Some(self.clock.now_ms());
@@ -210,25 +213,53 @@ impl Crowds {
                 "no version of crowd {crowd} answers, so there is none to roll out from: `taghouse versions publish {crowd} {to}` lets it answer"
             )));
         }
-        if from == to {
-            // Asked for once more: it ended already.
-            if [Share::NOBODY, Share::EVERYBODY].contains(&request.share) {
-                return Ok(());
-            }
+        let is_end = [Share::NOBODY, Share::EVERYBODY].contains(&request.share);
+        if from == to && !is_end {
             return Err(Error::Argument(format!(
                 "version {to} of crowd {crowd} answers already: name another; `taghouse crowds {crowd}` lists them"
             )));
         }
-        edit.versions.rollout = Some(Rollout {
+        let begun = Rollout {
             from,
             to,
             parts: request.share.parts(),
             stages: request.stages.iter().map(|share| share.parts()).collect(),
             every_ms: request.every_ms,
-            since_ms: now_ms,
-        });
-        edit.versions.held_ms = None;
+            since_ms: running.as_ref().map_or(now_ms, |running| running.since_ms),
+        };
+        let has_ended = running.is_none() && (from == to || request.share == Share::NOBODY);
+        // Asked for once more.
+        if has_ended || running.is_some_and(|running| running == begun) {
+            return Ok(());
+        }
+        edit.versions.rollout = Some(Rollout { since_ms: now_ms, ..begun });
+        // Whoever ends a rollout does not want the same rule to come with the next production.
+        edit.versions.held_ms = (request.share == Share::NOBODY).then_some(now_ms);
         self.blend(edit, now_ms).await
+    }
+
+    /// Lets a version answer, or goes on with it where an older one of its rule is rolled out, or
+    /// begins the rollout that the definition plans for a new rule.
+    async fn let_version_answer(&self, edit: &mut Edit<'_>, version: u64) -> Result<()> {
+        let now_ms = self.clock.now_ms();
+        let kept = self.readable(edit, version).await?;
+        edit.versions.held_ms = None;
+        let waited = kept.waits.is_some();
+        let running = edit.versions.rollout.clone().filter(|running| running.to != version);
+        let goes_on = running.filter(|running| {
+            edit.versions.get(running.to).is_some_and(|to| to.expression == kept.expression)
+        });
+        let next = match goes_on {
+            Some(running) => Some(Rollout { to: version, ..running }),
+            None => edit.versions.planned(&kept, now_ms),
+        };
+        match next.filter(|_| waited) {
+            Some(next) => {
+                edit.versions.rollout = Some(next);
+                self.blend(edit, now_ms).await
+            }
+            None => self.switch(edit, version).await,
+        }
     }
 
     async fn next_stage(&self, edit: &mut Edit<'_>) -> Result<()> {
@@ -244,39 +275,68 @@ impl Crowds {
     }
 
     /// Lets a version answer, and ends a rollout.
-    async fn switch(&self, edit: &mut Edit<'_>, version: u64) -> Result<()> {
-        let Some(kept) = edit.versions.get(version).cloned() else {
-            return Err(unknown(edit.crowd, version, &edit.versions));
-        };
-        self.view_of(edit.app, edit.crowd, &kept)?;
-        self.set(&self.state(edit.app).known_version(edit.crowd, &kept)).await?;
+    pub(crate) async fn switch(&self, edit: &mut Edit<'_>, version: u64) -> Result<()> {
+        self.readable(edit, version).await?;
         edit.versions.rollout = None;
         if edit.versions.current != version {
             edit.versions.answer_with(version, self.clock.now_ms());
         }
         Ok(())
     }
+
+    /// A version that is kept, and whose members can be read.
+    async fn readable(&self, edit: &Edit<'_>, version: u64) -> Result<CrowdVersion> {
+        let Some(kept) = edit.versions.get(version).cloned() else {
+            return Err(unknown(edit.crowd, version, &edit.versions));
+        };
+        self.view_of(edit.app, edit.crowd, &kept)?;
+        self.set(&self.state(edit.app).known_version(edit.crowd, &kept)).await?;
+        Ok(kept)
+    }
 }
 
-/// The newest version that is no stage of a rollout.
+/// The version that is rolled out, or the newest that is no stage of a rollout.
 fn newest(versions: &CrowdVersions) -> u64 {
+    if let Some(rollout) = versions.rollout.as_ref().filter(|_| versions.waiting().is_none()) {
+        return rollout.to;
+    }
     let whole = versions.versions.iter().rev().find(|version| version.blend.is_none());
     whole.map_or_else(|| versions.last(), |version| version.version)
 }
 
 /// The version to go back to.
-fn former(versions: &CrowdVersions) -> Option<u64> {
+fn former(crowd: &str, versions: &CrowdVersions) -> Result<u64> {
     if let Some(rollout) = &versions.rollout {
-        return Some(rollout.from);
+        return Ok(rollout.from);
     }
+    let current = versions.current;
+    if versions.held_ms.is_some() {
+        return Err(Error::Argument(format!(
+            "crowd {crowd} was rolled back and is held at version {current}: name a version to go back further; `taghouse crowds {crowd}` lists them"
+        )));
+    }
+    // Of a stage, the version from before the rollout.
+    let whole = |version: u64| match versions.get(version)?.blend {
+        Some(blend) => versions.get(blend.from).map(|from| from.version),
+        None => Some(version),
+    };
     let turns = versions.turns();
-    let whole = |version: &u64| versions.get(*version).is_some_and(|kept| kept.blend.is_none());
-    turns.iter().rev().map(|turn| turn.version).filter(whole).find(|at| *at != versions.current)
+    let answered = turns.iter().rev().filter_map(|turn| whole(turn.version));
+    answered.into_iter().find(|version| *version != current).ok_or_else(|| {
+        Error::Argument(format!(
+            "no other version of crowd {crowd} that is kept has answered: name one; `taghouse crowds {crowd}` lists them"
+        ))
+    })
 }
 
-/// The share of the next stage, if that is due.
+/// The share of the next stage, if that is due. While the newest version waits because it failed a
+/// check, a rollout stays where it is.
 fn next_share(versions: &CrowdVersions, now_ms: TimestampMs) -> Option<Share> {
     let rollout = versions.rollout.as_ref()?;
+    let failed = versions.waiting().and_then(|waiting| waiting.waits.as_ref());
+    if matches!(failed, Some(Waits::Check(_))) {
+        return None;
+    }
     rollout.next_ms().filter(|next_ms| *next_ms <= now_ms)?;
     match rollout.stages.first() {
         Some(parts) => Share::of_10_000(*parts),

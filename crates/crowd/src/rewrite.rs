@@ -37,6 +37,8 @@ pub(crate) struct Rewritten {
     pub(crate) versions: CrowdVersions,
     /// Those whose objects were rewritten.
     pub(crate) edited: Vec<Edited>,
+    /// Those that do not answer and whose objects cannot be read.
+    pub(crate) damaged: Vec<u64>,
 }
 
 /// A version whose object was rewritten.
@@ -86,13 +88,14 @@ impl Crowds {
             };
             versions.versions.retain(|v| v.generation == from || v.version == current);
             let outcome = self.rewrite(app, &crowd, versions, from, &renumber).await;
-            let Rewritten { versions: mut next, edited } = match outcome {
+            let Rewritten { versions: mut next, edited, damaged } = match outcome {
                 Ok(done) => done,
                 Err(error) => {
                     self.discard(all).await;
                     return Err(error);
                 }
             };
+            next.versions.retain(|version| !damaged.contains(&version.version));
             for Edited { version: number, before, now } in edited {
                 all.replaced.push(before);
                 all.written.push(now);
@@ -136,9 +139,17 @@ impl Crowds {
         generation: u64,
         edit: &Edit,
     ) -> Result<Rewritten> {
-        let mut edited = Vec::new();
+        let (mut edited, mut damaged) = (Vec::new(), Vec::new());
+        let current = versions.current;
         for version in versions.versions.iter_mut().filter(|v| v.generation == generation) {
-            let set = self.set(&self.state(app).known_version(crowd, version)).await?;
+            let set = match self.set(&self.state(app).known_version(crowd, version)).await {
+                Err(error @ crate::Error::Corrupt { .. }) if version.version != current => {
+                    tracing::warn!(%app, crowd, version = version.version, %error, "a version of a crowd that does not answer is lost");
+                    damaged.push(version.version);
+                    continue;
+                }
+                set => set?,
+            };
             let edit = edit.clone();
             let done = blocking::<_, crate::Error>(move || {
                 let Some(set) = edit(&*set.bitmap_without(None)?) else { return Ok(None) };
@@ -152,6 +163,6 @@ impl Crowds {
                 version.size = size;
             }
         }
-        Ok(Rewritten { versions, edited })
+        Ok(Rewritten { versions, edited, damaged })
     }
 }

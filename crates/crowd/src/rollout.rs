@@ -8,40 +8,56 @@ use crate::adjust::filtered;
 use crate::bucket::Buckets;
 use crate::compute::{Computed, Edit};
 use crate::version::{Blend, Rollout};
-use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result};
+use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result, Waits};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_disk::blocking;
 use taghouse_model::TimestampMs;
-use taghouse_model::Value;
-use taghouse_rules::{CrowdDefinition, Definitions, Predicate, Share};
+use taghouse_rules::{CrowdDefinition, Definitions, Share};
 
 impl Crowds {
-    /// The rollout with which the first version of a new rule begins, if its definition has a plan.
-    pub(crate) fn planned(
+    /// Lets a version that was just computed answer, at once or share by share.
+    pub(crate) async fn let_answer(
         &self,
+        edit: &mut Edit<'_>,
+        definitions: &Definitions,
         crowd: &CrowdDefinition,
-        versions: &CrowdVersions,
-        to: u64,
-        now_ms: TimestampMs,
-    ) -> Option<Rollout> {
-        let plan = crowd.policy.rollout.as_ref()?;
-        let from = versions.get(versions.current)?;
-        let is_new_rule = versions.get(to).is_some_and(|to| to.expression != from.expression);
-        let (first, others) = plan.stages.split_first().filter(|_| is_new_rule)?;
-        Some(Rollout {
-            from: from.version,
-            to,
-            parts: first.parts(),
-            stages: others.iter().map(|share| share.parts()).collect(),
-            every_ms: Some(plan.every_ms),
-            since_ms: now_ms,
-        })
+        mut computed: Computed,
+    ) -> Result<CrowdVersion> {
+        let now_ms = self.clock.now_ms();
+        let running = edit.versions.rollout.clone();
+        let Some(mut rollout) =
+            running.or_else(|| edit.versions.planned(&computed.version, now_ms))
+        else {
+            let version = self.add(edit, computed).await?;
+            edit.versions.answer_with(version.version, now_ms);
+            return Ok(version);
+        };
+
+        // First the rule from before, so that the newest version is of the new one.
+        self.refresh_former(edit, definitions, crowd, &mut rollout).await?;
+        computed.version.version = edit.versions.last() + 1;
+        let mut version = self.add(edit, computed).await?;
+        rollout.to = version.version;
+        edit.versions.rollout = Some(rollout);
+        match self.blend(edit, now_ms).await {
+            Err(error) if is_lost(&error) => {
+                tracing::warn!(%error, crowd = edit.crowd, "a rollout ends, for the version from before it cannot be read");
+                let lost = "the version from before the rollout cannot be read".to_owned();
+                edit.versions.rollout = None;
+                version.waits = Some(Waits::Check(lost));
+                if let Some(kept) = edit.versions.get_mut(version.version) {
+                    *kept = version.clone();
+                }
+            }
+            blended => blended?,
+        }
+        Ok(version)
     }
 
     /// While a new rule is rolled out, those outside of the share are to be seen by the old rule as
     /// of today. An old rule that cannot be evaluated any more, or is the same, stays as it was.
-    pub(crate) async fn refresh_former(
+    async fn refresh_former(
         &self,
         edit: &mut Edit<'_>,
         definitions: &Definitions,
@@ -54,7 +70,7 @@ impl Crowds {
         }
         let text = former.expression.clone();
         let Ok((expression, checked)) = definitions.check_expression(&text) else { return Ok(()) };
-        let of_former = former_rule(crowd, expression, checked);
+        let of_former = CrowdDefinition { expression, checked, ..crowd.clone() };
         match self.computed(definitions, &of_former, edit.versions.last() + 1).await {
             Ok(computed) => {
                 rollout.from = self.add(edit, computed).await?.version;
@@ -77,13 +93,14 @@ impl Crowds {
             _ => None,
         };
         if let Some(version) = end {
-            edit.versions.rollout = None;
-            edit.versions.answer_with(version, now_ms);
-            return Ok(());
+            return self.switch(edit, version).await;
         }
         let blended = self.blended(edit, &rollout).await?;
         let version = self.add(edit, blended).await?.version;
         edit.versions.answer_with(version, now_ms);
+        if let Some(to) = edit.versions.get_mut(rollout.to) {
+            to.waits = None;
+        }
         Ok(())
     }
 
@@ -147,11 +164,10 @@ pub(crate) fn unknown(crowd: &str, version: u64, versions: &CrowdVersions) -> Er
     Error::UnknownVersion { crowd: crowd.to_owned(), version, kept: kept.join(", ") }
 }
 
-/// The crowd by the rule that it had.
-fn former_rule(
-    crowd: &CrowdDefinition,
-    expression: Predicate,
-    checked: Predicate<Value>,
-) -> CrowdDefinition {
-    CrowdDefinition { expression, checked, ..crowd.clone() }
+/// Whether a version can never be read again.
+fn is_lost(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Corrupt { .. } | Error::OldGeneration { .. } | Error::UnknownVersion { .. }
+    )
 }

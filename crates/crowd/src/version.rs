@@ -2,7 +2,7 @@ use crate::adjust::digest;
 use crate::{Error, Result, Waits};
 use serde::{Deserialize, Serialize};
 use taghouse_model::{AppId, Name, TimestampMs};
-use taghouse_rules::{CrowdDefinition, KEPT_VERSIONS, Share};
+use taghouse_rules::{CrowdDefinition, CrowdPolicy, KEPT_VERSIONS, Share};
 
 /// One computed state of a crowd. Its members never change, but for users who are deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,15 @@ impl Rollout {
     }
 }
 
+/// How the first version of a new rule comes to all users, as the definition says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// Shares of 10,000, ascending.
+    pub(crate) stages: Vec<u16>,
+    /// How long each lasts.
+    pub(crate) every_ms: i64,
+}
+
 /// A version that came to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
@@ -115,9 +124,13 @@ pub struct CrowdVersions {
     /// The version that comes to users share by share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// How many versions are kept besides those that are pinned or needed; 0: the default.
+    /// How many versions are kept besides those that are pinned or needed; 0: the default. As the
+    /// definition said when a version was last computed, as the plan.
     #[serde(default)]
     pub keep: u32,
+    /// How new rules are rolled out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plan: Option<Plan>,
 }
 
 /// A crowd that was computed at least once.
@@ -148,7 +161,34 @@ impl CrowdVersions {
             held_ms: None,
             rollout: None,
             keep: 0,
+            plan: None,
         }
+    }
+
+    /// Takes over what the definition says.
+    pub(crate) fn follow(&mut self, policy: &CrowdPolicy) {
+        self.keep = policy.keep;
+        self.plan = policy.rollout.as_ref().map(|plan| Plan {
+            stages: plan.stages.iter().map(|share| share.parts()).collect(),
+            every_ms: plan.every_ms,
+        });
+    }
+
+    /// The rollout with which a version begins by the plan; `None`: there is no plan, nothing
+    /// answers, or the rule is that of the version from before.
+    pub(crate) fn planned(&self, to: &CrowdVersion, now_ms: TimestampMs) -> Option<Rollout> {
+        let plan = self.plan.as_ref()?;
+        let before = self.rollout.as_ref().map_or(self.current, |rollout| rollout.from);
+        let from = self.get(before).filter(|from| from.expression != to.expression)?;
+        let (first, others) = plan.stages.split_first()?;
+        Some(Rollout {
+            from: from.version,
+            to: to.version,
+            parts: *first,
+            stages: others.to_vec(),
+            every_ms: Some(plan.every_ms),
+            since_ms: now_ms,
+        })
     }
 
     /// The version that answers.

@@ -75,8 +75,8 @@ async fn goes_back_and_stays_there_until_somebody_goes_on() {
     assert_eq!((version.version, version.waits), (4, Some(Waits::Held)));
     assert_eq!(members(&shop, 10).await, above(5, 10), "what is computed later waits");
 
-    let versions = shop.crowds.roll_back(&shop.app, "busy", None).await.unwrap();
-    assert_eq!(versions.current, 3, "the one that answered last");
+    let error = shop.crowds.roll_back(&shop.app, "busy", None).await.unwrap_err();
+    assert!(error.to_string().contains("held at version 2"), "not forward again: {error}");
     shop.crowds.roll_back(&shop.app, "busy", Some(1)).await.unwrap();
     assert_eq!(members(&shop, 10).await, above(2, 10));
 
@@ -191,11 +191,15 @@ async fn a_rollout_is_sticky_and_monotone_and_can_end_at_any_share() {
     let smaller = roll(&shop, "5%").await;
     assert!(smaller.versions.last().unwrap().blend.is_some());
     assert!(members(&shop, count).await.intersection(&after).count() < 100);
-    assert_eq!(roll(&shop, "0%").await.current, 1);
+    let ended = roll(&shop, "0%").await;
+    assert_eq!((ended.current, ended.held_ms.is_some()), (1, true), "it is a way back");
+    assert_eq!(roll(&shop, "0%").await, ended, "asked for once more");
     assert_eq!(members(&shop, count).await, before);
     roll(&shop, "50%").await;
+    assert_eq!(roll(&shop, "50%").await.last(), roll(&shop, "50%").await.last(), "no new version");
     let done = roll(&shop, "100%").await;
-    assert_eq!((done.current, done.rollout), (2, None));
+    assert_eq!((done.current, &done.rollout), (2, &None));
+    assert_eq!(roll(&shop, "100%").await, done);
     assert_eq!(members(&shop, count).await, after);
 }
 
@@ -278,6 +282,111 @@ async fn a_rollout_goes_back_and_begins_again_with_the_same_users() {
     let more = RolloutRequest { share: share("75%"), ..request };
     shop.crowds.roll_out(&shop.app, "busy", &more).await.unwrap();
     assert!(!members(&shop, count).await.contains(gone));
+}
+
+/// A plan by which a new rule comes to a tenth of the users at first.
+fn planned(more: CrowdPolicy) -> CrowdPolicy {
+    let plan = RolloutPlan { stages: vec![share("10%")], every_ms: 86_400_000 };
+    CrowdPolicy { rollout: Some(plan), ..more }
+}
+
+#[tokio::test]
+async fn what_is_published_in_a_rollout_is_the_new_rule() {
+    let count = 1000;
+    let mut shop = shop(count).await;
+    let policy = planned(CrowdPolicy::default());
+    let old = define(&mut shop, "orders < 500", &policy);
+    compute(&shop, &old).await;
+    let new = define(&mut shop, "orders >= 500", &policy);
+    let computed = compute(&shop, &new).await;
+    assert!(members(&shop, count).await.contains("u0"));
+    let done = shop.crowds.publish_version(&shop.app, "busy", None).await.unwrap();
+    assert_eq!((done.current, &done.rollout), (computed.version, &None));
+    assert_eq!(members(&shop, count).await, above(499, count));
+    let back = shop.crowds.roll_back(&shop.app, "busy", None).await.unwrap();
+    assert_eq!(back.current().unwrap().expression, "orders < 500", "from before the rollout");
+    let on = shop.crowds.publish_version(&shop.app, "busy", None).await.unwrap();
+    assert_eq!(on.current, computed.version, "the newest is of the new rule");
+}
+
+#[tokio::test]
+async fn a_third_rule_waits_while_the_second_is_rolled_out() {
+    let count = 1000;
+    let mut shop = shop(count).await;
+    let policy = planned(CrowdPolicy::default());
+    for rule in ["orders < 500", "orders >= 500"] {
+        let crowd = define(&mut shop, rule, &policy);
+        compute(&shop, &crowd).await;
+    }
+    let mixed = members(&shop, count).await;
+    for rule in ["orders >= 900", "orders < 500"] {
+        let crowd = define(&mut shop, rule, &policy);
+        assert_eq!(compute(&shop, &crowd).await.waits, Some(Waits::Rollout), "{rule}");
+        assert_eq!(members(&shop, count).await, mixed, "{rule}");
+    }
+    // Back to the first rule: at once, for all.
+    let back = shop.crowds.publish_version(&shop.app, "busy", None).await.unwrap();
+    assert_eq!(back.rollout, None);
+    assert_eq!(members(&shop, count).await.len(), 500);
+    assert!(members(&shop, count).await.contains("u0"));
+}
+
+#[tokio::test]
+async fn a_plan_is_followed_by_versions_that_waited() {
+    let count = 1000;
+    let mut shop = shop(count).await;
+    let policy = planned(CrowdPolicy { needs_approval: true, ..CrowdPolicy::default() });
+    let old = define(&mut shop, "orders < 500", &policy);
+    compute(&shop, &old).await;
+    shop.crowds.publish_version(&shop.app, "busy", None).await.unwrap();
+    let new = define(&mut shop, "orders >= 500", &policy);
+    compute(&shop, &new).await;
+    assert_eq!(members(&shop, count).await.len(), 500, "nobody approved it");
+    let begun = shop.crowds.publish_version(&shop.app, "busy", None).await.unwrap();
+    let share_now = begun.rollout.unwrap().share();
+    assert_eq!(share_now, share("10%"));
+    let mixed = members(&shop, count).await;
+    assert!(mixed.contains("u0") && mixed != above(499, count));
+
+    // The next version of the rule waits, and the rollout goes on when it is approved and when not.
+    let next = compute(&shop, &new).await;
+    assert_eq!(next.waits, Some(Waits::Approval));
+    let on = shop.crowds.publish_version(&shop.app, "busy", None).await.unwrap();
+    let rollout = on.rollout.unwrap();
+    assert_eq!((rollout.to, rollout.share()), (next.version, share_now));
+    assert_eq!(members(&shop, count).await, mixed);
+    compute(&shop, &new).await;
+    shop.clock.0.fetch_add(86_400_000, Ordering::SeqCst);
+    shop.crowds.go_on(&shop.app, "busy").await.unwrap();
+    assert_eq!(members(&shop, count).await, above(499, count));
+}
+
+#[tokio::test]
+async fn a_rollout_whose_former_version_is_lost_ends_and_the_new_one_waits() {
+    let count = 100;
+    let mut shop = shop(count).await;
+    let plain = CrowdPolicy::default();
+    let old = define(&mut shop, "orders < 50", &plain);
+    compute(&shop, &old).await;
+    let held = CrowdPolicy { needs_approval: true, ..plain.clone() };
+    let new = define(&mut shop, "orders >= 50", &held);
+    compute(&shop, &new).await;
+    let request =
+        RolloutRequest { version: None, share: share("50%"), stages: vec![], every_ms: None };
+    shop.crowds.roll_out(&shop.app, "busy", &request).await.unwrap();
+    let mixed = members(&shop, count).await;
+    // Another process has nothing in memory, and cannot evaluate the old rule, whose tags are gone.
+    std::fs::remove_file(shop.folder.path().join("objects/crowds/shop/busy/1.crowd")).unwrap();
+    let new = define(&mut shop, "orders >= 50", &plain);
+    shop.definitions.crowds.clear();
+    let other = shop.other_process();
+    let computed = other.compute(&shop.definitions, &new).await.unwrap();
+    assert!(matches!(computed.waits, Some(Waits::Check(_))), "{computed:?}");
+    shop.crowds.refresh().await.unwrap();
+    assert_eq!(members(&shop, count).await, mixed, "what answered goes on to answer");
+    let on = shop.crowds.publish_version(&shop.app, "busy", None).await.unwrap();
+    assert_eq!((on.current, on.rollout), (computed.version, None));
+    assert_eq!(members(&shop, count).await, above(49, count));
 }
 
 #[tokio::test]

@@ -169,6 +169,12 @@ pub enum Error {
         /// Which tag.
         tag: Name,
     },
+    /// A crowd that is never computed.
+    #[error("the crowd `{crowd}` is live: it always answers by its rule, and is not computed")]
+    LiveCrowd {
+        /// Which crowd.
+        crowd: Name,
+    },
     /// Of the lake.
     #[error(transparent)]
     Lake(#[from] taghouse_lake::Error),
@@ -240,6 +246,7 @@ impl Error {
             | Self::NothingLeft { .. } => ErrorKind::Invalid,
             Self::NoLiveTags(_)
             | Self::NotLive { .. }
+            | Self::LiveCrowd { .. }
             | Self::NoSource { .. }
             | Self::WhichSource { .. }
             | Self::NotATime(_)

@@ -16,6 +16,8 @@
 mod apply;
 pub mod clock_text;
 mod compaction;
+mod crowd_refresh;
+mod crowd_task;
 mod definitions;
 mod deletion;
 mod engine;

@@ -182,11 +182,19 @@ impl Engine {
                     before = None;
                     continue;
                 }
-                let now = self.crowds.members(app, name, Some(turn.version)).await?;
+                let now = match self.crowds.members(app, name, Some(turn.version)).await {
+                    // One that is damaged is as lost.
+                    Err(taghouse_crowd::Error::Corrupt { .. }) => {
+                        before = None;
+                        continue;
+                    }
+                    now => now?,
+                };
                 let (number, time_ms) = (Some(turn.version), turn.at_ms);
                 let left = before.as_ref().and_then(|before| before.without(&now));
                 let new = before.as_ref().and_then(|before| now.without(before));
-                if last.is_some() && (left.is_none() || new.is_none()) {
+                let is_first = !landed.versions.contains_key(&crowd.name);
+                if !is_first && (left.is_none() || new.is_none()) {
                     let crowd = Some(&crowd.name);
                     let event = "restart";
                     let restart = Happened {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use taghouse_ingest::Landed;
-use taghouse_model::AppId;
+use taghouse_model::{AppId, Name, TimestampMs};
 use taghouse_rules::Definitions;
 use tokio::task::JoinHandle;
 
@@ -38,6 +38,10 @@ pub struct Memory {
     pub(crate) writers: Mutex<BTreeMap<AppId, Writers>>,
     /// Of each app what was looked at last of dead letters.
     pub(crate) letters: Mutex<HashMap<AppId, Looked>>,
+    /// When rollouts of crowds last failed to go on.
+    pub(crate) stuck: Mutex<HashMap<(AppId, String), TimestampMs>>,
+    /// When crowds that are computed again and again were last begun.
+    pub(crate) refreshed: Mutex<HashMap<(AppId, Name), TimestampMs>>,
     /// The last comparison of each app that was asked for; `None`: there is none.
     pub(crate) parity: Mutex<HashMap<AppId, Option<LastParity>>>,
 }
@@ -126,6 +130,8 @@ impl Memory {
             membership: tokio::sync::Mutex::default(),
             writers: Mutex::default(),
             letters: Mutex::default(),
+            stuck: Mutex::default(),
+            refreshed: Mutex::default(),
             parity: Mutex::default(),
         }
     }

@@ -2,6 +2,7 @@
 //! the order between them is set here.
 
 use crate::clock_text::local;
+use crate::crowd_task::{CrowdTask, crowd_task};
 use crate::streaming::has_live_tags;
 use crate::{Engine, Error, Result, named, reports};
 use async_trait::async_trait;
@@ -9,14 +10,13 @@ use futures::FutureExt;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 use taghouse_model::{Name, TimestampMs};
 use taghouse_produce::{ProducedTag, SkipReason};
 use taghouse_rules::{CrowdDefinition, Definitions};
 use taghouse_schedule::{Progress, RunHandle, Task, TaskError};
 use taghouse_wire::TaskResult;
 
-const PRODUCE: &str = "produce";
+pub(crate) const PRODUCE: &str = "produce";
 const LAND: &str = "land";
 const LIVE: &str = "live tags";
 
@@ -120,7 +120,8 @@ fn tasks(
             .map(crowd_task);
         let tags = std::iter::once(PRODUCE).chain(live.then_some(LIVE)).map(str::to_owned);
         let after = tags.chain(others).collect();
-        tasks.push(Box::new(CrowdTask { context: context.clone(), crowd, after }));
+        let (engine, definitions) = (context.engine.clone(), context.definitions.clone());
+        tasks.push(Box::new(CrowdTask { engine, definitions, crowd, after }));
     }
     tasks
 }
@@ -270,40 +271,6 @@ fn left_out(tag: &ProducedTag) -> impl Iterator<Item = String> {
         format!("tag {}: {values} left out, {reason}", tag.name)
     };
     tag.skipped.iter().map(line)
-}
-
-struct CrowdTask {
-    context: ProductionContext,
-    crowd: CrowdDefinition,
-    after: Vec<String>,
-}
-
-fn crowd_task(name: &str) -> String {
-    format!("crowd {name}")
-}
-
-#[async_trait]
-impl Task for CrowdTask {
-    fn name(&self) -> String {
-        crowd_task(self.crowd.name.as_str())
-    }
-
-    fn after(&self) -> Vec<String> {
-        self.after.clone()
-    }
-
-    async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
-        let began = Instant::now();
-        let ProductionContext { engine, definitions } = &self.context;
-        let version = engine.crowds.compute(definitions, &self.crowd).await.map_err(Error::from)?;
-        if let Some(waits) = &version.waits {
-            let (name, version) = (&self.crowd.name, version.version);
-            progress.warn(format!(
-                "crowd {name}: version {version} does not answer, for {waits}; `taghouse versions publish {name}` lets it"
-            ));
-        }
-        reports::result(&reports::computed(self.crowd.name.as_str(), &version, began))
-    }
 }
 
 #[cfg(test)]

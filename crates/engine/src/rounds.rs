@@ -28,6 +28,10 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 /// How often it is looked which topics are to be read.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is looked which crowds are to be computed again.
+/// Crowds that are due share a run.
+const REFRESH_EVERY: Duration = Duration::from_secs(15);
+
 /// How often it is looked which rollouts go on.
 const ROLL_OUT_EVERY: Duration = Duration::from_secs(1);
 
@@ -77,6 +81,9 @@ impl Rounds {
         let of = engine.clone();
         let roll_out: Round = Box::new(move || Box::pin(go_on_with_rollouts(of.clone())));
         rounds.spawn("rollouts", ROLL_OUT_EVERY, roll_out);
+        let of = engine.clone();
+        let refresh: Round = Box::new(move || Box::pin(refresh_due(of.clone())));
+        rounds.spawn("refreshes", REFRESH_EVERY, refresh);
         if let Some(every) = pace.parity_every {
             let (of, ending) = (engine.clone(), stop.clone());
             let compare: Round = Box::new(move || Box::pin(compare(of.clone(), ending.clone())));
@@ -147,6 +154,16 @@ async fn land_memberships(engine: Arc<Engine>) {
         tracing::error!(
             detail = error.to_string(),
             "the apps whose crowds have a history are not known; it is tried again"
+        );
+    }
+}
+
+/// Computes the crowds whose time has come. What fails is tried again.
+async fn refresh_due(engine: Arc<Engine>) {
+    if let Err(error) = engine.refresh_due().await {
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose crowds are to be computed are not known; it is tried again"
         );
     }
 }

@@ -9,6 +9,9 @@ pub const KEPT_VERSIONS: u32 = 5;
 /// The most versions that may be kept.
 pub const MAX_KEPT_VERSIONS: u32 = 100;
 
+/// The shortest time between two computations of a crowd that its definition may ask for.
+pub const LEAST_REFRESH_MS: i64 = 60_000;
+
 /// The most ids that a crowd may name one by one.
 pub const MAX_OVERRIDES: usize = 10_000;
 
@@ -75,6 +78,8 @@ pub struct CrowdPolicy {
     pub checks: CrowdChecks,
     /// How a version of a new rule comes to all users; `None`: at once.
     pub rollout: Option<RolloutPlan>,
+    /// How often it is computed besides productions, in milliseconds; `None`: with them alone.
+    pub refresh_every_ms: Option<i64>,
     /// These users, by a hash of their id, are not in the crowd.
     pub holdout: Share,
     /// Ids that are in it, if such a user exists.
@@ -90,6 +95,7 @@ impl Default for CrowdPolicy {
             needs_approval: false,
             checks: CrowdChecks::default(),
             rollout: None,
+            refresh_every_ms: None,
             holdout: Share::NOBODY,
             always: BTreeSet::new(),
             never: BTreeSet::new(),

@@ -72,7 +72,8 @@ pub use coerce::coerce;
 pub use compiled::{Condition, Place, Row};
 pub use compute::{Computed, Misfit, fit};
 pub use crowd_policy::{
-    CrowdChecks, CrowdPolicy, KEPT_VERSIONS, MAX_KEPT_VERSIONS, MAX_OVERRIDES, RolloutPlan, Share,
+    CrowdChecks, CrowdPolicy, KEPT_VERSIONS, LEAST_REFRESH_MS, MAX_KEPT_VERSIONS, MAX_OVERRIDES,
+    RolloutPlan, Share,
 };
 pub use definition::*;
 pub use definitions::{FileGlob, RESERVED_PROPERTIES, duration};

@@ -241,6 +241,7 @@ fn how_versions_are_published_is_read() {
     assert_eq!(policy.checks, checks);
     let stages = ["0.5%", "10%", "50%"].map(share).to_vec();
     assert_eq!(policy.rollout, Some(RolloutPlan { stages, every_ms: 12 * 3_600_000 }));
+    assert_eq!(policy.refresh_every_ms, Some(30 * 60_000));
     assert_eq!(policy.holdout, share("5%"));
     assert_eq!(policy.always.iter().collect::<Vec<_>>(), ["tester"]);
     assert_eq!(policy.never.iter().collect::<Vec<_>>(), ["ceo"]);

@@ -44,6 +44,12 @@ impl RunHandle {
         self.status.borrow().clone()
     }
 
+    /// Whether it is of this kind, and goes on.
+    pub(crate) fn is_of(&self, kind: &str) -> bool {
+        let status = self.status.borrow();
+        status.kind == kind && !status.state.is_final()
+    }
+
     /// The status once the run has ended and is recorded, or after `timeout`.
     pub async fn wait(&self, timeout: Duration) -> RunStatus {
         let _ = tokio::time::timeout(timeout, self.finished()).await;

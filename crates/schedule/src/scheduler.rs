@@ -197,6 +197,11 @@ impl Scheduler {
             .collect()
     }
 
+    /// Whether a run of this kind is going on in this process.
+    pub fn is_running(&self, app: &AppId, kind: &str) -> bool {
+        self.known().runs.values().any(|run| run.app() == app && run.is_of(kind))
+    }
+
     /// Cancels all runs and waits for their end (two seconds at most, see [`Task::run`]). No run
     /// starts any more.
     pub async fn shut_down(&self) {

@@ -310,6 +310,7 @@ fn reads(command: &Command) -> bool {
         | Command::Demo(_)
         | Command::Ingest(_)
         | Command::Produce(_)
+        | Command::Refresh { .. }
         | Command::Parity(_)
         | Command::Users { .. }
         | Command::Change(_)
@@ -365,6 +366,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Identities { .. } => "identities",
         Command::Users { .. } => "users",
         Command::Sinks { .. } => "sinks",
+        Command::Refresh { .. } => "refresh",
         Command::Versions { .. } => "versions",
         Command::Delete { .. } => "delete",
         Command::Compact { .. } => "compact",
@@ -392,6 +394,9 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Identities { action } => command::identities::identities(context, action).await,
         Command::Users { action } => command::export::user(context, action).await,
         Command::Sinks { action } => command::sinks::sinks(context, action).await,
+        Command::Refresh { crowds, dependents } => {
+            command::refresh::refresh(context, crowds, *dependents).await
+        }
         Command::Versions { action } => command::versions::versions(context, action).await,
         Command::Delete { users } => command::users::delete(context, users).await,
         Command::Compact { expire } => command::users::compact(context, expire.as_deref()).await,

@@ -177,6 +177,18 @@ pub struct VersionList {
     pub rollout: Option<RolloutBody>,
 }
 
+/// Which crowds to compute.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshRequest {
+    /// Their names.
+    #[schema(min_items = 1)]
+    pub crowds: Vec<String>,
+    /// Also all crowds that are made of them.
+    #[serde(default)]
+    pub dependents: bool,
+}
+
 /// Which version is to answer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

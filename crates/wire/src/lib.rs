@@ -53,7 +53,8 @@ pub use count::{
 };
 pub use crowd::{
     Answering, BlendBody, CrowdBody, CrowdList, CrowdState, DifferenceBody, MovedBody,
-    PublishRequest, RolloutBody, RolloutRequest, VersionBody, VersionList, WaitingBody,
+    PublishRequest, RefreshRequest, RolloutBody, RolloutRequest, VersionBody, VersionList,
+    WaitingBody,
 };
 pub use definition::{
     ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange, StateSizeBody,

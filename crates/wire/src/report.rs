@@ -166,7 +166,7 @@ pub struct CrowdReport {
     pub size: u64,
     /// The version that was computed.
     pub version: u64,
-    /// Why it does not answer; `null`: it does.
+    /// Why it does not answer; `null`: it does, of a rollout for the share of users.
     #[serde(default)]
     #[schema(required)]
     pub waits: Option<String>,

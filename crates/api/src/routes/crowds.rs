@@ -1,5 +1,6 @@
 //! Crowds and their versions.
 
+use super::runs::body;
 use super::versions::rollout_body;
 use super::{App, app_checked};
 use crate::Problem;
@@ -7,14 +8,18 @@ use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
 use axum::Extension;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_crowd::{CrowdVersion, CrowdVersions};
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
-use taghouse_model::{ErrorKind, TimestampMs};
+use taghouse_model::{ErrorKind, Name, TimestampMs};
 use taghouse_rules::{CrowdDefinition, Share};
-use taghouse_wire::{Answering, CrowdBody, CrowdList, CrowdState, WaitingBody};
+use taghouse_wire::{
+    Answering, CrowdBody, CrowdList, CrowdState, RefreshRequest, RunBody, WaitingBody,
+};
 
 /// A crowd in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -122,4 +127,25 @@ pub(crate) async fn get(
             ),
         )
     })
+}
+
+/// Starts to compute crowds from the values that their tags have now, and returns the run. Each is
+/// computed after those it is made of.
+#[utoipa::path(post, path = "/apps/{app}/refresh", operation_id = "refresh_crowds", tag = "crowds", params(App), request_body = RefreshRequest,
+    responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
+pub(crate) async fn refresh(
+    State(engine): State<Arc<Engine>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<App>,
+    Json(request): Json<RefreshRequest>,
+) -> Result<(StatusCode, Json<RunBody>), Problem> {
+    let app = app.checked(&caller, Action::Edit)?;
+    if request.crowds.is_empty() {
+        return Err(Problem::new(ErrorKind::Invalid, "crowds is empty: name at least one"));
+    }
+    let definitions = engine.with_crowds(&app, &request.crowds).await?;
+    let names = request.crowds.iter().map(|crowd| Name::new(crowd));
+    let crowds = names.collect::<Result<BTreeSet<_>, _>>()?;
+    let run = engine.refresh_crowds(&caller.id, &definitions, &crowds, request.dependents).await?;
+    Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }

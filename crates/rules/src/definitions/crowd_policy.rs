@@ -4,7 +4,8 @@ use super::Errors;
 use super::events::duration;
 use crate::raw::crowd::{RawApproval, RawCrowd, RawPublish, RawRollout};
 use crate::{
-    CrowdChecks, CrowdPolicy, Document, MAX_KEPT_VERSIONS, MAX_OVERRIDES, RolloutPlan, Share,
+    CrowdChecks, CrowdPolicy, Document, LEAST_REFRESH_MS, MAX_KEPT_VERSIONS, MAX_OVERRIDES,
+    RolloutPlan, Share,
 };
 
 /// Stages of one plan.
@@ -21,6 +22,7 @@ pub(super) fn policy(document: &Document, raw: &RawCrowd, errors: &mut Errors) -
         Some(publish) => reader.publish(publish),
         None => CrowdPolicy::default(),
     };
+    policy.refresh_every_ms = reader.refresh(raw.refresh.as_deref());
     policy.holdout = reader.share("/holdout", raw.holdout.as_deref()).unwrap_or_default();
     reader.overrides(raw);
     policy.always = raw.always.iter().cloned().collect();
@@ -41,6 +43,7 @@ impl Reader<'_> {
     fn refuse_for_live(&mut self, raw: &RawCrowd) {
         let given = [
             ("publish", raw.publish.is_some()),
+            ("refresh", raw.refresh.is_some()),
             ("holdout", raw.holdout.is_some()),
             ("always", !raw.always.is_empty()),
             ("never", !raw.never.is_empty()),
@@ -58,6 +61,20 @@ impl Reader<'_> {
             Ok(share) => Some(share),
             Err(wrong) => {
                 self.error(pointer, wrong);
+                None
+            }
+        }
+    }
+
+    fn refresh(&mut self, text: Option<&str>) -> Option<i64> {
+        match duration(text?) {
+            Ok(every_ms) if every_ms >= LEAST_REFRESH_MS => Some(every_ms),
+            Ok(_) => {
+                self.error("/refresh", "it is computed once a minute at most: write 1m or more");
+                None
+            }
+            Err(wrong) => {
+                self.error("/refresh", wrong);
                 None
             }
         }

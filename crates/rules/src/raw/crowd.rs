@@ -25,6 +25,10 @@ pub(crate) struct RawCrowd {
     /// How versions come to answer. Without it each does when it is computed, and five are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) publish: Option<RawPublish>,
+    /// How often it is computed besides productions, such as 30m or 1d; at least 1m. For crowds over
+    /// live tags, whose values change in between. Crowds that are made of it follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refresh: Option<String>,
     /// A share of all users, such as 5%, who are not in the crowd, for comparison. Who they are
     /// follows from a hash of the user id and the crowd's name, so they stay the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]

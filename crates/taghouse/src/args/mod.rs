@@ -136,6 +136,15 @@ pub(crate) enum Command {
         /// List the versions of this crowd
         crowd: Option<String>,
     },
+    /// Compute crowds from the values that their tags have now, without a production
+    Refresh {
+        /// The crowds
+        #[arg(required = true)]
+        crowds: Vec<String>,
+        /// Also compute all crowds that are made of them
+        #[arg(long)]
+        dependents: bool,
+    },
     /// Say which version of a crowd answers, keep one, and compare two
     Versions {
         #[command(subcommand)]

@@ -6,8 +6,8 @@ use crate::client::encode;
 use crate::table::{self, thousands};
 use anyhow::Result;
 use taghouse_wire::{
-    CrowdBody, CrowdList, RunLine, RunList, TagBody, TagList, TagValues, ValueCount, VersionBody,
-    VersionList,
+    CrowdBody, CrowdList, CrowdState, RunLine, RunList, TagBody, TagList, TagValues, ValueCount,
+    VersionBody, VersionList,
 };
 
 fn rows<T>(items: &[T], row: impl Fn(&T) -> Vec<String>) -> Vec<Vec<String>> {
@@ -127,6 +127,9 @@ pub(crate) async fn crowds(context: &Context, crowd: Option<&str>) -> Result<()>
             let size = match (crowd.size, &crowd.answering, &crowd.waiting) {
                 (Some(size), _, _) => thousands(size),
                 (None, _, Some(waiting)) => format!("version {} waits", waiting.version),
+                (None, Some(of), None) if crowd.state == CrowdState::Held => {
+                    format!("held at version {}", of.version)
+                }
                 (None, Some(_), None) => "changed, not computed".to_owned(),
                 (None, None, None) => "not computed".to_owned(),
             };

@@ -57,25 +57,31 @@ pub(crate) fn describe(produced: &Produced) -> String {
     };
     let tags: Vec<_> =
         produced.tags.tags.iter().map(|tag| line(&tag.name, tag.users, tag.elapsed_ms)).collect();
-    let crowds: Vec<_> = produced
-        .crowds
-        .iter()
-        .map(|crowd| line(&crowd.name, crowd.size, crowd.elapsed_ms))
-        .collect();
-    let warned = match produced.warnings.len() {
-        0 => String::new(),
-        _ => format!(
-            "succeeded with warnings:\n{}",
-            produced.warnings.iter().map(|warning| format!("  {warning}\n")).collect::<String>()
-        ),
-    };
     format!(
-        "{}\n{}\n{} users, {} events read, as of {}, {} ms\n{warned}",
+        "{}\n{}\n{} users, {} events read, as of {}, {} ms\n{}",
         table::render(&["tag", "users", "ms"], &tags),
-        table::render(&["crowd", "size", "ms"], &crowds),
+        crowd_table(&produced.crowds),
         thousands(produced.tags.users),
         thousands(produced.tags.events_read),
         produced.tags.as_of,
         produced.tags.elapsed_ms,
+        warned(&produced.warnings),
     )
+}
+
+/// Crowds that were computed, with sizes.
+pub(crate) fn crowd_table(crowds: &[CrowdReport]) -> String {
+    let row = |crowd: &CrowdReport| {
+        vec![crowd.name.clone(), thousands(crowd.size), crowd.elapsed_ms.to_string()]
+    };
+    table::render(&["crowd", "size", "ms"], &crowds.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What a run that succeeded warns of.
+pub(crate) fn warned(warnings: &[String]) -> String {
+    if warnings.is_empty() {
+        return String::new();
+    }
+    let lines: String = warnings.iter().map(|warning| format!("  {warning}\n")).collect();
+    format!("succeeded with warnings:\n{lines}")
 }

@@ -1,0 +1,54 @@
+//! The task of a run that computes a crowd.
+
+use crate::{Engine, Error, reports};
+use async_trait::async_trait;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Instant;
+use taghouse_rules::{CrowdDefinition, Definitions};
+use taghouse_schedule::{Progress, Task, TaskError};
+
+/// Computes a crowd.
+pub(crate) struct CrowdTask {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) definitions: Arc<Definitions>,
+    pub(crate) crowd: CrowdDefinition,
+    /// The tasks of what it is made of.
+    pub(crate) after: Vec<String>,
+}
+
+/// The name of a crowd's task.
+pub(crate) fn crowd_task(name: &str) -> String {
+    format!("crowd {name}")
+}
+
+#[async_trait]
+impl Task for CrowdTask {
+    fn name(&self) -> String {
+        crowd_task(self.crowd.name.as_str())
+    }
+
+    fn after(&self) -> Vec<String> {
+        self.after.clone()
+    }
+
+    async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
+        let began = Instant::now();
+        let Self { engine, definitions, crowd, .. } = self;
+        let version = match engine.crowds.compute(definitions, crowd).await {
+            // What it is made of waits: nothing failed.
+            Err(error @ taghouse_crowd::Error::Unpublished { .. }) => {
+                progress.warn(format!("crowd {} is not computed: {error}", crowd.name));
+                return Ok(Value::Null);
+            }
+            computed => computed.map_err(Error::from)?,
+        };
+        if let Some(waits) = &version.waits {
+            let (name, version) = (&crowd.name, version.version);
+            progress.warn(format!(
+                "crowd {name}: version {version} does not answer, for {waits}; `taghouse versions publish {name}` lets it"
+            ));
+        }
+        reports::result(&reports::computed(crowd.name.as_str(), &version, began))
+    }
+}
