@@ -3,6 +3,7 @@
 use crate::loaded_set::LoadedSet;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -22,7 +23,15 @@ pub(crate) struct LoadedSets {
     budget_bytes: u64,
     /// Counts loads: the clock of "least recently".
     loads: AtomicU64,
-    entries: Mutex<Vec<Entry>>,
+    entries: Mutex<Entries>,
+}
+
+/// What was loaded. Among it may be what nobody has any more, or what was loaded again: it counts
+/// until the budget is exceeded, so that a load does not look at all others.
+#[derive(Default)]
+struct Entries {
+    loaded: Vec<Entry>,
+    bytes: u64,
 }
 
 struct Entry {
@@ -45,29 +54,54 @@ impl LoadedSets {
         Some(set)
     }
 
+    /// The same without a sign that it was asked for: for whoever asks for all.
+    pub(crate) fn peek(&self, slot: &Slot) -> Option<Arc<LoadedSet>> {
+        slot.set.load_full()
+    }
+
     pub(crate) fn insert(&self, slot: &Arc<Slot>, set: Arc<LoadedSet>, bytes: u64) {
         let mut entries = self.entries.lock();
         let now = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
         slot.asked.store(2 * now, Ordering::Relaxed);
         slot.set.store(Some(set));
-        let this = Arc::downgrade(slot);
-        entries.retain(|entry| entry.slot.strong_count() > 0 && !entry.slot.ptr_eq(&this));
-        entries.push(Entry { slot: this, bytes });
-        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-        // There are thousands at most, and this runs once per load: a scan is fast enough.
-        while total > self.budget_bytes && entries.len() > 1 {
-            let asked = |entry: &Entry| {
-                entry.slot.upgrade().map_or(0, |slot| slot.asked.load(Ordering::Relaxed))
-            };
-            let Some(oldest) = (0..entries.len() - 1).min_by_key(|at| asked(&entries[*at])) else {
-                break;
-            };
-            let evicted = entries.remove(oldest);
-            total -= evicted.bytes;
-            if let Some(slot) = evicted.slot.upgrade() {
-                slot.set.store(None);
+        entries.loaded.push(Entry { slot: Arc::downgrade(slot), bytes });
+        entries.bytes += bytes;
+        if entries.bytes > self.budget_bytes {
+            entries.shrink(self.budget_bytes);
+        }
+    }
+}
+
+impl Entries {
+    /// Evicts what was not asked for the longest, but not what was loaded last.
+    fn shrink(&mut self, budget_bytes: u64) {
+        // Of what was loaded twice the later one counts.
+        let mut seen = HashSet::new();
+        let mut kept: Vec<(u64, Entry)> = Vec::with_capacity(self.loaded.len());
+        for entry in self.loaded.drain(..).rev() {
+            if let Some(slot) = entry.slot.upgrade()
+                && seen.insert(Arc::as_ptr(&slot))
+            {
+                kept.push((slot.asked.load(Ordering::Relaxed), entry));
             }
         }
+        self.bytes = kept.iter().map(|(_, entry)| entry.bytes).sum();
+        // The last one is the first here, and stays so: a sort keeps the order of equals.
+        if let Some((_, rest)) = kept.split_first_mut() {
+            rest.sort_by_key(|(asked, _)| std::cmp::Reverse(*asked));
+        }
+        // Some more than needed, so that the next load need not look at all others again.
+        let is_over = self.bytes > budget_bytes;
+        let goal = budget_bytes - budget_bytes / 16;
+        while is_over && self.bytes > goal && kept.len() > 1 {
+            if let Some((_, evicted)) = kept.pop() {
+                self.bytes -= evicted.bytes;
+                if let Some(slot) = evicted.slot.upgrade() {
+                    slot.set.store(None);
+                }
+            }
+        }
+        self.loaded = kept.into_iter().rev().map(|(_, entry)| entry).collect();
     }
 }
 
