@@ -211,6 +211,7 @@ pub struct Answer {
     pub status: u16,
     pub content_type: String,
     pub retry_after: Option<String>,
+    headers: Box<ureq::http::HeaderMap>,
     pub body: Vec<u8>,
 }
 
@@ -218,6 +219,10 @@ pub struct Answer {
 const MAX_BODY_BYTES: u64 = 256 << 20;
 
 impl Answer {
+    pub fn header(&self, name: &str) -> Option<String> {
+        Some(self.headers.get(name)?.to_str().unwrap().to_owned())
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
@@ -260,8 +265,9 @@ impl Server {
             .unwrap_or_default();
         let retry_after =
             response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        let headers = Box::new(response.headers().clone());
         let body = response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_vec().unwrap();
-        Answer { status: response.status().as_u16(), content_type, retry_after, body }
+        Answer { status: response.status().as_u16(), content_type, retry_after, headers, body }
     }
 
     pub fn get(&self, path: &str, key: &str) -> Answer {

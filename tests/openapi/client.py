@@ -133,6 +133,16 @@ def tags_and_crowds(call):
     assert call("judge_user", APP, user="ann", crowd="high_spenders").in_crowd
     batch = call("judge_users", APP, body=call.body("JudgeRequest", {"users": ["ann", "bob"], "crowds": ["others"]}))
     assert [judged.crowds.to_dict() for judged in batch.judgments] == [{"others": False}, {"others": True}], batch
+    batch = call("judge_users", APP, body=call.body("JudgeRequest", {"users": ["ann", "bob"], "expressions": {"some": "purchases >= 1 && !crowd('others')"}}))
+    assert [judged.expressions.to_dict() for judged in batch.judgments] == [{"some": True}, {"some": False}], batch
+    why = call("explain_judgment", APP, user="ann", crowd="high_spenders")
+    assert why.in_crowd and why.rule.holds and not why.differs, why
+    assert "high_spenders" in [crowd.crowd for crowd in call("list_user_crowds", APP, "ann").crowds]
+    flag = call("evaluate_flag", "high_spenders", body=call.body("FlagRequest", {"context": {"targetingKey": "ann"}}), taghouse_app=APP)
+    assert flag.value and flag.variant == "in", flag
+    flags = call("evaluate_flags", body=call.body("FlagRequest", {"context": {"targetingKey": "ann"}}), taghouse_app=APP)
+    assert {flag.key: flag.value for flag in flags.flags}["high_spenders"], flags
+    assert call("get_profile", APP, user="ann", tags="purchases").tags.to_dict().keys() == {"purchases"}
     assert call("get_profile", APP, user="ann").tags.to_dict()["spend_30d"] == "110.10"
 
 

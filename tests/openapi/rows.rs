@@ -124,7 +124,20 @@ pub(crate) const ROWS: &[Row] = &[
         JUDGE,
         r#"{"users": ["ann", "nobody"], "crowds": ["others", "high_spenders"]}"#,
     ),
+    json(
+        "judge_users",
+        JUDGE,
+        r#"{"users": ["ann"], "expressions": {"some": "purchases >= 1 && !crowd(\"others\")"}}"#,
+    ),
+    get("explain_judgment", JUDGE, "user=ann&crowd=others"),
+    get("list_user_crowds", JUDGE, ""),
     get("get_profile", JUDGE, "user=ann"),
+    get("get_profile", JUDGE, "user=ann&tags=purchases"),
+    Row {
+        of_another_app: [404, 404, 404, 403, 404],
+        ..json("evaluate_flag", JUDGE, r#"{"context": {"targetingKey": "ann", "plan": "x"}}"#)
+    },
+    json("evaluate_flags", JUDGE, r#"{"context": {"targetingKey": "ann"}}"#),
     json("count_users", READ, r#"{"expression": "purchases >= 1"}"#),
     json("count_users", READ, r#"{"expression": {"is_set": {"name": "band"}}}"#),
     get("count_users_by_url", READ, "expression=purchases%20is%20set"),

@@ -219,6 +219,21 @@ pub(crate) async fn authenticate_call(
     let_in(&server, &secret, Request::from_parts(parts, Body::from(body)), next).await
 }
 
+/// The same for calls for flags, whose key providers may send as `X-API-Key`.
+pub(crate) async fn authenticate_flag(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let key = request.headers().get("X-API-Key").and_then(|key| key.to_str().ok());
+    match key.map(str::to_owned) {
+        Some(key) if !request.headers().contains_key(header::AUTHORIZATION) => {
+            let_in(&server, &key, request, next).await
+        }
+        _ => authenticate(State(server), request, next).await,
+    }
+}
+
 async fn let_in(
     server: &Arc<Server>,
     secret: &str,

@@ -27,8 +27,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            let detail = "the body must be JSON: send the header `Content-Type: application/json`";
-            return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+            return Err(Problem::not_json());
         }
         let bytes = Bytes::from_request(request, state).await?;
         let Object(value) = parse(&bytes)?;

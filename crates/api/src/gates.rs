@@ -34,7 +34,13 @@ impl Lane {
     /// cheap.
     fn of(method: &Method, path: &str) -> Option<Self> {
         let Some(of_app) = path.strip_prefix("/api/v1/apps/{app}/") else {
-            return (path == "/v1/{kind}").then_some(Self::Call);
+            return match path {
+                "/v1/{kind}" => Some(Self::Call),
+                "/ofrep/v1/evaluate/flags" | "/ofrep/v1/evaluate/flags/{key}" => {
+                    Some(Self::Judgment)
+                }
+                _ => None,
+            };
         };
         match of_app {
             "tags"
@@ -59,7 +65,7 @@ impl Lane {
             | "sinks/{sink}/deliveries"
             | "sinks/{sink}/dead-letters"
             | "rejected" => Some(Self::Question),
-            "judge" | "profile" => Some(Self::Judgment),
+            "judge" | "judge/why" | "profile" | "users/{user}/crowds" => Some(Self::Judgment),
             "changes" if method == Method::GET => Some(Self::Subscription),
             "changes"
             | "users/{user}"

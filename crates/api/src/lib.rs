@@ -13,6 +13,7 @@ mod access;
 mod exported;
 mod exposition;
 mod extract;
+mod flag_failure;
 mod gates;
 mod limits;
 mod origins;

@@ -98,7 +98,7 @@ impl WebOrigins {
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::POST])
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers([header::RETRY_AFTER])
+            .expose_headers([header::RETRY_AFTER, header::ETAG])
             .max_age(REMEMBERED)
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use taghouse_model::ErrorKind;
 use taghouse_rules::DefinitionError;
+use taghouse_wire::FlagFailure;
 use utoipa::openapi::{self, ContentBuilder, HeaderBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -33,6 +34,10 @@ pub struct Problem {
     #[schema(required = false)]
     pub errors: Vec<Place>,
 }
+
+/// Marks an error answer that is written in the form of another protocol.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SaidOtherwise;
 
 /// A kind of error.
 struct Sort {
@@ -185,12 +190,13 @@ impl utoipa::IntoResponses for KeylessCallProblem {
 pub(crate) fn schemas() -> Vec<(String, RefOr<openapi::Schema>)> {
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut schemas);
+    schemas.push((FlagFailure::name().into_owned(), FlagFailure::schema()));
     schemas
 }
 
 /// The description of each error status, for `components.responses`.
 pub(crate) fn descriptions() -> BTreeMap<String, RefOr<openapi::Response>> {
-    let mut described = BTreeMap::new();
+    let mut described = BTreeMap::from([crate::flag_failure::description()]);
     for sort in &SORTS {
         let whens: Vec<&str> = SORTS
             .iter()
@@ -278,6 +284,12 @@ impl Problem {
         Self::of_status(StatusCode::UNAUTHORIZED, detail)
     }
 
+    /// A body that does not say that it is JSON.
+    pub(crate) fn not_json() -> Self {
+        let detail = "the body must be JSON: send the header `Content-Type: application/json`";
+        Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
     /// A path that exists, called otherwise.
     pub fn method_not_allowed() -> Self {
         Self::of_status(
@@ -317,7 +329,8 @@ pub(crate) async fn only_problems(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
     let said =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON);
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON)
+            || response.extensions().get::<SaidOtherwise>().is_some();
     if !is_error || said {
         return response;
     }

@@ -1,14 +1,14 @@
 //! All routes, and their OpenAPI description.
 
-use crate::access::{authenticate, authenticate_call};
+use crate::access::{authenticate, authenticate_call, authenticate_flag};
 use crate::exported::audit_exports;
 use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, feed, identities, ingest, input,
-    judge, keys, landing, live, metrics, parity, person, probes, produce, runs, sinks, tags, track,
-    tracking_settings, uploads, users, versions,
+    apps, audit, backups, changes, crowds, definitions, export, feed, flags, identities, ingest,
+    input, judge, keys, landing, live, metrics, parity, person, probes, produce, runs, sinks, tags,
+    track, tracking_settings, uploads, user_crowds, users, versions, why,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::server::Shared;
@@ -28,11 +28,15 @@ use utoipa_axum::routes;
 
 /// The largest JSON body, in bytes.
 const MAX_BODY_BYTES: usize = 16 << 20;
+/// The same of a call for flags: a context.
+const MAX_CONTEXT_BYTES: usize = 1 << 20;
 
 /// The routes by who may call them, and the description of all.
 struct Parts {
     /// With a key in a header.
     keyed: Router<Shared>,
+    /// Flags, whose key may stand in another header.
+    flags: Router<Shared>,
     /// The tracking API, whose key may stand in the body.
     calls: Router<Shared>,
     /// Calls that the libraries of the tracking API make without a key.
@@ -93,6 +97,21 @@ fn of_sinks() -> OpenApiRouter<Shared> {
         .routes(routes!(sinks::test))
 }
 
+/// Crowds as flags.
+fn of_flags() -> OpenApiRouter<Shared> {
+    let flags = OpenApiRouter::new().routes(routes!(flags::one)).routes(routes!(flags::all));
+    OpenApiRouter::new().nest("/ofrep/v1", flags)
+}
+
+/// Of single users.
+fn of_judgments() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(judge::one, judge::batch))
+        .routes(routes!(judge::profile))
+        .routes(routes!(why::why))
+        .routes(routes!(user_crowds::list))
+}
+
 fn parts() -> Parts {
     let mut api = introduction();
     // It counts the bytes itself, for it takes them as they come.
@@ -125,8 +144,6 @@ fn parts() -> Parts {
         .routes(routes!(versions::list))
         .routes(routes!(versions::difference))
         .routes(routes!(export::export))
-        .routes(routes!(judge::one, judge::batch))
-        .routes(routes!(judge::profile))
         .routes(routes!(changes::change, feed::follow))
         .routes(routes!(identities::get))
         .routes(routes!(identities::link))
@@ -134,6 +151,7 @@ fn parts() -> Parts {
         .routes(routes!(users::delete))
         .routes(routes!(person::export))
         .routes(routes!(users::delete_many))
+        .merge(of_judgments())
         .merge(of_sinks())
         .merge(whole())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -155,13 +173,14 @@ fn parts() -> Parts {
     let keyed = OpenApiRouter::new().nest("/api/v1", keyed).merge(watched);
     let open = OpenApiRouter::new().nest("/api/v1", open).merge(probed);
     let (keyed, keyed_api) = keyed.split_for_parts();
+    let (flags, flags_api) = of_flags().split_for_parts();
     let (calls, calls_api) = calls.split_for_parts();
     let (keyless_calls, keyless_api) = keyless_calls.split_for_parts();
     let (open, open_api) = open.split_for_parts();
-    for part in [keyed_api, calls_api, keyless_api, open_api] {
+    for part in [keyed_api, flags_api, calls_api, keyless_api, open_api] {
         api.merge(part);
     }
-    Parts { keyed, calls, keyless_calls, open, description: api }
+    Parts { keyed, flags, calls, keyless_calls, open, description: api }
 }
 
 /// The description of all routes, OpenAPI 3.1.
@@ -178,19 +197,24 @@ async fn description() -> Json<OpenApi> {
 }
 
 /// The whole API over one data folder. `/api/v1/openapi.json` describes it. Pages of `origins` may
-/// send live calls.
+/// send live calls, and call for flags.
 pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
-    let Parts { keyed, calls, keyless_calls, open, .. } = parts();
+    let Parts { keyed, flags, calls, keyless_calls, open, .. } = parts();
     let keyed = keyed
         .layer(middleware::from_fn_with_state(server.engine.clone(), audit_exports))
         .layer(middleware::from_fn_with_state(server.clone(), admit))
         .layer(middleware::from_fn_with_state(server.clone(), authenticate));
+    let flags = flags
+        .layer(middleware::from_fn_with_state(server.clone(), admit))
+        .layer(middleware::from_fn_with_state(server.clone(), authenticate_flag))
+        .layer(DefaultBodyLimit::max(MAX_CONTEXT_BYTES));
     let calls = calls
         .layer(middleware::from_fn_with_state(server.clone(), admit))
         .layer(middleware::from_fn_with_state(server.clone(), authenticate_call))
         .merge(keyless_calls)
         .layer(RequestDecompressionLayer::new())
         .layer(DefaultBodyLimit::max(track::MAX_BYTES))
+        .merge(flags)
         // Before the next layer: a preflight is not a method that a route takes, and is answered
         // there all the same.
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())

@@ -38,7 +38,7 @@ pub struct Crowds {
     pub(crate) index: Arc<Index>,
     pub(crate) dictionary: Arc<Dictionary>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) loaded: LoadedSets,
+    pub(crate) loaded: Arc<LoadedSets>,
     /// Whose ids are whose; without it each is its own user's.
     identities: Option<Arc<Identities>>,
     apps: ArcSwap<HashMap<AppId, Arc<AppCrowds>>>,
@@ -82,7 +82,7 @@ impl Crowds {
             index,
             dictionary,
             clock,
-            loaded: LoadedSets::new(LOADED_BYTES),
+            loaded: Arc::new(LoadedSets::new(LOADED_BYTES)),
             identities: None,
             apps: ArcSwap::default(),
             live: ArcSwap::default(),

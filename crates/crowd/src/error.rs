@@ -135,6 +135,14 @@ pub enum Error {
     /// Work beside the call panicked.
     #[error("internal error: {0}")]
     Task(#[from] taghouse_disk::TaskFailed),
+    /// Of one expression among several.
+    #[error("the expression `{name}`: {error}")]
+    Expression {
+        /// The name that the request gives it.
+        name: String,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
     /// The expression is invalid, or does not fit the tags.
     #[error(transparent)]
     Rules(#[from] taghouse_rules::Error),
@@ -185,6 +193,7 @@ impl Error {
             Self::Contended { .. } => ErrorKind::Conflict,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::BrokeOff(_) | Self::Task(_) => ErrorKind::Internal,
+            Self::Expression { error, .. } => error.kind(),
             Self::Rules(e) => e.kind(),
             Self::Index(e) => e.kind(),
             Self::Bitmap(e) => e.kind(),
@@ -197,6 +206,11 @@ impl Error {
     /// Checks what a call asks for against its limit.
     pub(crate) fn limit(what: &'static str, given: usize, limit: usize) -> Result<()> {
         if given > limit { Err(Self::Limit { what, given, limit }) } else { Ok(()) }
+    }
+
+    /// An error of one expression among several.
+    pub(crate) fn of_expression(name: &str, error: Self) -> Self {
+        Self::Expression { name: name.to_owned(), error: Box::new(error) }
     }
 
     /// A damaged object or record of a crowd: computing it again replaces it.

@@ -2,7 +2,7 @@ use crate::crowds::Answering;
 use crate::{Crowds, Error, Result};
 use taghouse_dictionary::View;
 use taghouse_disk::blocking;
-use taghouse_model::{AppId, Ordinal};
+use taghouse_model::{AppId, Ordinal, TimestampMs};
 
 /// The most users of one batch of judgments.
 pub const MAX_JUDGED_USERS: usize = 1000;
@@ -23,9 +23,17 @@ pub struct Judgment {
     pub unknown_user: bool,
     /// How long ago the catalog last said that this is the current version, in ms.
     pub age_ms: u64,
+    /// The oldest as-of time of the tags that the version was computed from; `None`: it used none,
+    /// or the crowd is live.
+    pub as_of_ms: Option<TimestampMs>,
 }
 
 impl Judgment {
+    /// Of a live crowd.
+    pub(crate) fn of_live(in_crowd: bool, unknown_user: bool) -> Self {
+        Self { in_crowd, version: 0, unknown_user, age_ms: 0, as_of_ms: None }
+    }
+
     /// Why the answer is what it is, where there is more to say: `unknown_user`.
     pub fn reason(&self) -> Option<&'static str> {
         self.unknown_user.then_some("unknown_user")
@@ -67,6 +75,7 @@ impl Crowds {
             version: asked.known.version.version,
             unknown_user: ordinal.is_none(),
             age_ms,
+            as_of_ms: asked.known.version.oldest_as_of_ms,
         })
     }
 

@@ -2,6 +2,7 @@
 //! writers replace the whole map.
 
 use crate::loaded_sets::Slot;
+use crate::roster::Roster;
 use crate::{CrowdVersion, CrowdVersions, Error, Result, Waits};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
@@ -37,6 +38,8 @@ pub(crate) struct AppCrowds {
     /// The deleted users of the generation before the users were renumbered, for those who still
     /// read its versions.
     before: ArcSwapOption<Deleted>,
+    /// The crowds in a row, as of the last question which of them hold a user.
+    pub(crate) roster: ArcSwapOption<Roster>,
 }
 
 /// A crowd's versions as last read or published.

@@ -1,4 +1,5 @@
-use crate::{Crowds, Error, Result};
+use crate::crowds::Answering;
+use crate::{CrowdVersion, Crowds, Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -33,6 +34,16 @@ impl OtherCrowds {
         self.sets.get(name).cloned()
     }
 
+    /// Adds a crowd's set.
+    pub(crate) fn put(&mut self, name: &str, set: Arc<Bitmap>) {
+        self.sets.insert(name.to_owned(), set);
+    }
+
+    /// The as-of times of what a crowd used belong to these crowds too.
+    pub(crate) fn widen(&mut self, as_of: AsOf) {
+        [as_of.oldest_ms, as_of.newest_ms].into_iter().flatten().for_each(|t| self.as_of.add(t));
+    }
+
     /// The range over these crowds and the tags that `expression` names.
     pub(crate) fn as_of(&self, expression: &Predicate<Value>, snapshot: &Snapshot) -> AsOf {
         let mut as_of = self.as_of;
@@ -56,27 +67,33 @@ impl Crowds {
     ) -> Result<OtherCrowds> {
         let mut others = OtherCrowds::default();
         for name in expression.crowds() {
-            if self.live_crowd(app, name).is_none() {
-                let (_, known) = self.known(app, name).await?;
-                if known.current()?.version.generation != generation {
-                    // It may be known from before the users were renumbered.
-                    self.ask(app, &self.state(app)).await?;
-                }
-            }
-            let asked = self.current(app, name).await?;
-            let current = asked.known.clone();
-            if current.version.generation != generation {
-                return Err(Error::OldGeneration {
-                    crowd: name.to_owned(),
-                    version: current.version.version,
-                });
-            }
-            others.sets.insert(name.to_owned(), blocking(move || asked.bitmap()).await?);
-            [current.version.oldest_as_of_ms, current.version.newest_as_of_ms]
-                .into_iter()
-                .flatten()
-                .for_each(|t| others.as_of.add(t));
+            let asked = self.other(app, name, generation).await?;
+            others.widen(asked.known.version.as_of());
+            others.put(name, blocking(move || asked.bitmap()).await?);
         }
         Ok(others)
+    }
+
+    /// The current version of a crowd that an expression names, whose ordinals must be of
+    /// `generation`.
+    pub(crate) async fn other(
+        &self,
+        app: &AppId,
+        name: &str,
+        generation: u64,
+    ) -> Result<Answering> {
+        if self.live_crowd(app, name).is_none() {
+            let (_, known) = self.known(app, name).await?;
+            if known.current()?.version.generation != generation {
+                // It may be known from before the users were renumbered.
+                self.ask(app, &self.state(app)).await?;
+            }
+        }
+        let asked = self.current(app, name).await?;
+        let CrowdVersion { generation: of, version, .. } = asked.known.version;
+        if of != generation {
+            return Err(Error::OldGeneration { crowd: name.to_owned(), version });
+        }
+        Ok(asked)
     }
 }

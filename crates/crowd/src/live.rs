@@ -10,9 +10,10 @@ use arc_swap::ArcSwapOption;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::Arc;
+use taghouse_bitmap::Bitmap;
 use taghouse_disk::blocking;
-use taghouse_index::Snapshot;
-use taghouse_model::{AppId, TimestampMs, Value};
+use taghouse_index::{Query, Snapshot};
+use taghouse_model::{AppId, Name, Ordinal, TimestampMs, Value};
 use taghouse_rules::{CrowdDefinition, Definitions, Predicate};
 
 /// The live crowds of an app, by name.
@@ -33,6 +34,15 @@ struct LiveAnswer {
     now_ms: TimestampMs,
     known: Arc<KnownVersion>,
     set: Arc<LoadedSet>,
+}
+
+/// A user on a snapshot.
+pub(crate) struct OnSnapshot {
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// `None`: the user was never seen.
+    pub(crate) ordinal: Option<Ordinal>,
+    /// The user is deleted, and still in the dictionary.
+    pub(crate) is_deleted: bool,
 }
 
 impl Crowds {
@@ -121,43 +131,82 @@ impl Crowds {
         &self,
         app: &AppId,
         user: &str,
-        live: &LiveCrowd,
+        live: &Arc<LiveCrowd>,
     ) -> Result<Judgment> {
+        let Some(OnSnapshot { snapshot, ordinal, is_deleted }) =
+            self.on_snapshot(app, user).await?
+        else {
+            return Ok(Judgment::of_live(false, true));
+        };
+        let in_crowd = match ordinal.filter(|_| !is_deleted) {
+            None => false,
+            // What bitmaps answer takes less time than a switch to another thread.
+            Some(ordinal) if live.is_computed() => {
+                let (live, now_ms) = (live.clone(), self.clock.now_ms());
+                blocking(move || live.contains(&snapshot, ordinal, now_ms)).await?
+            }
+            Some(ordinal) => live.contains(&snapshot, ordinal, self.clock.now_ms())?,
+        };
+        Ok(Judgment::of_live(in_crowd, ordinal.is_none()))
+    }
+
+    /// A user on the newest snapshot; `None`: the app has no user yet.
+    pub(crate) async fn on_snapshot(&self, app: &AppId, user: &str) -> Result<Option<OnSnapshot>> {
         if self.index.snapshot(app).await?.is_none() {
-            // An app without any user yet.
-            return Ok(Judgment { in_crowd: false, version: 0, unknown_user: true, age_ms: 0 });
+            return Ok(None);
         }
         let snapshot = self.snapshot(app).await?;
         let dictionary = self.dictionary_of(app, &snapshot)?;
         let ordinal = dictionary.ordinal(&self.user_of(app, user).await)?;
         let deleted = self.asked(app).await?.deleted(snapshot.generation());
-        let in_crowd = match ordinal {
-            None => false,
-            Some(ordinal) if deleted.is_some_and(|deleted| deleted.contains(ordinal)) => false,
-            Some(ordinal) => match live.on(&snapshot, self.clock.now_ms()) {
-                Some(answer) => answer.set.contains(ordinal)?,
-                None => {
-                    let checked = live.as_of(self.clock.now_ms());
-                    let contains = move || {
-                        let only = Arc::new(std::iter::once(ordinal).collect());
-                        let others = OtherCrowds::default();
-                        let query = anonymous::query(&snapshot, &checked, &others, Some(&only))?;
-                        Ok::<_, crate::Error>(query.contains(ordinal)?)
-                    };
-                    // What bitmaps answer takes less time than a switch to another thread.
-                    if live.definition.checked.is_computed() {
-                        blocking(contains).await?
-                    } else {
-                        contains()?
-                    }
-                }
-            },
-        };
-        Ok(Judgment { in_crowd, version: 0, unknown_user: ordinal.is_none(), age_ms: 0 })
+        let is_deleted =
+            ordinal.is_some_and(|ordinal| deleted.is_some_and(|deleted| deleted.contains(ordinal)));
+        Ok(Some(OnSnapshot { snapshot, ordinal, is_deleted }))
     }
 }
 
 impl LiveCrowd {
+    /// The name.
+    pub(crate) fn name(&self) -> &Name {
+        &self.definition.name
+    }
+
+    /// Whether the rule holds a condition on a computed value.
+    pub(crate) fn is_computed(&self) -> bool {
+        self.definition.checked.is_computed()
+    }
+
+    /// Whether a user who exists matches the rule. Not for a thread that answers requests where the
+    /// rule holds a condition on a computed value.
+    pub(crate) fn contains(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        ordinal: Ordinal,
+        now_ms: TimestampMs,
+    ) -> Result<bool> {
+        if let Some(answer) = self.on(snapshot, now_ms) {
+            return answer.set.contains(ordinal);
+        }
+        let only = Arc::new(std::iter::once(ordinal).collect());
+        Ok(self.query(snapshot, now_ms, &only)?.contains(ordinal)?)
+    }
+
+    /// The rule, for the users in `within`. As [`LiveCrowd::contains`].
+    pub(crate) fn query(
+        &self,
+        snapshot: &Snapshot,
+        now_ms: TimestampMs,
+        within: &Arc<Bitmap>,
+    ) -> Result<Query> {
+        // A live crowd's rule names no other crowd.
+        anonymous::query(snapshot, &self.as_of(now_ms), &OtherCrowds::default(), Some(within))
+    }
+
+    /// The as-of times of its tags.
+    pub(crate) fn as_of_times(&self, snapshot: &Snapshot) -> AsOf {
+        OtherCrowds::default().as_of(&self.definition.checked, snapshot)
+    }
+
     /// The last answer, if it still holds.
     fn on(&self, snapshot: &Arc<Snapshot>, now_ms: TimestampMs) -> Option<Arc<LiveAnswer>> {
         let is_current = |answer: &Arc<LiveAnswer>| {

@@ -1,10 +1,7 @@
-use crate::question::Ready;
-use crate::{Crowds, Error, Question, Result, anonymous};
-use std::sync::Arc;
-use taghouse_bitmap::Bitmap;
+use crate::{Crowds, Error, Result};
+use std::collections::BTreeSet;
 use taghouse_disk::blocking;
 use taghouse_model::{AppId, Name, TimestampMs, Value};
-use taghouse_rules::Definitions;
 
 /// A user's value of one tag.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,23 +14,18 @@ pub struct TagValue {
     pub as_of_ms: TimestampMs,
 }
 
-/// Whether a user matches an expression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Evaluation {
-    /// Whether the user matches.
-    pub matches: bool,
-    /// The revision of the index that answered.
-    pub revision: u64,
-    /// The user was never seen, and matches nothing.
-    pub unknown_user: bool,
-}
-
 impl Crowds {
-    /// All tag values of a user, by tag name; tags without a value for the user are left out.
+    /// The tag values of a user, by tag name: of all tags, or of those `chosen`. Tags without a value
+    /// for the user are left out.
     ///
     /// # Errors
     /// [`Error::NoTags`], [`Error::UnknownUser`]; of the index and the dictionary.
-    pub async fn profile(&self, app: &AppId, user: &str) -> Result<Vec<TagValue>> {
+    pub async fn profile(
+        &self,
+        app: &AppId,
+        user: &str,
+        chosen: Option<BTreeSet<Name>>,
+    ) -> Result<Vec<TagValue>> {
         let snapshot = self.snapshot(app).await?;
         let dictionary = self.dictionary_of(app, &snapshot)?;
         let own = self.user_of(app, user).await.into_owned();
@@ -43,42 +35,20 @@ impl Crowds {
                 return Err(Error::UnknownUser { user, app });
             };
             let mut values = Vec::new();
-            for (tag, segment) in snapshot.segments() {
-                if let Some(value) = segment?.value_of(ordinal)? {
-                    values.push(TagValue { name: tag.name.clone(), value, as_of_ms: tag.as_of_ms });
+            let tags: Vec<_> = match &chosen {
+                Some(chosen) => {
+                    chosen.iter().filter_map(|tag| snapshot.info(tag.as_str())).collect()
+                }
+                None => snapshot.tags().collect(),
+            };
+            for info in tags {
+                let Some(tag) = snapshot.tag(info.name.as_str())? else { continue };
+                if let Some(value) = tag.value_of(ordinal)? {
+                    let (name, as_of_ms) = (info.name.clone(), info.as_of_ms);
+                    values.push(TagValue { name, value, as_of_ms });
                 }
             }
             Ok(values)
-        })
-        .await
-    }
-
-    /// Whether a user matches an expression, on the newest snapshot.
-    ///
-    /// # Errors
-    /// As [`Crowds::count`]; of the dictionary. An unknown user is an answer.
-    pub async fn evaluate(
-        &self,
-        app: &AppId,
-        definitions: &Definitions,
-        question: &Question,
-        user: &str,
-    ) -> Result<Evaluation> {
-        let Ready { snapshot, dictionary, expression, others, .. } =
-            self.ready(app, definitions, question).await?;
-        let user = self.user_of(app, user).await.into_owned();
-        blocking(move || {
-            let ordinal = dictionary.ordinal(&user)?;
-            let matches = match ordinal {
-                Some(ordinal) => {
-                    let user = Arc::new(Bitmap::from_sorted(&[ordinal]));
-                    anonymous::query(&snapshot, &expression, &others, Some(&user))?
-                        .contains(ordinal)?
-                }
-                None => false,
-            };
-            let unknown_user = ordinal.is_none();
-            Ok(Evaluation { matches, revision: snapshot.revision(), unknown_user })
         })
         .await
     }

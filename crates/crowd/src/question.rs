@@ -16,6 +16,15 @@ pub struct Question {
     parsed: ParsedPredicate,
 }
 
+/// An expression of a request, under the name that its answer has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedQuestion {
+    /// The name.
+    pub name: String,
+    /// The expression.
+    pub question: Question,
+}
+
 /// How many users match an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
@@ -56,6 +65,36 @@ impl Question {
     /// [`Error::Rules`](crate::Error::Rules): names the place.
     pub fn from_json(json: &serde_json::Value) -> Result<Self> {
         Ok(Self { parsed: ParsedPredicate::from_json(json)? })
+    }
+
+    /// Whether it asks a live tag or a live crowd.
+    pub fn asks_live(&self, definitions: &Definitions) -> bool {
+        let tree = self.parsed.tree();
+        let live_tag =
+            |name: &&str| definitions.tags.get(*name).is_some_and(|tag| tag.mode.is_live());
+        let live_crowd =
+            |name: &&str| definitions.crowds.get(*name).is_some_and(|crowd| crowd.is_live);
+        tree.names().iter().any(live_tag) || tree.crowds().iter().any(live_crowd)
+    }
+
+    /// The condition, checked against the types in a snapshot (not those defined: the index may be
+    /// older).
+    pub(crate) fn checked_on(
+        &self,
+        snapshot: &Snapshot,
+        definitions: &Definitions,
+    ) -> Result<Predicate<Value>> {
+        let tags = snapshot.tags().map(|tag| tag.name.as_str());
+        let crowds = definitions.crowds.keys().map(|name| name.as_str());
+        let known: Vec<&str> = tags.chain(crowds).collect();
+        let names = Names {
+            types: &|name| snapshot.info(name).map(|tag| tag.value_type),
+            crowds: &|name| definitions.crowds.contains_key(name),
+            pending: &|name| definitions.tags.contains_key(name),
+            zone: &definitions.app.time_zone,
+            known: &known,
+        };
+        Ok(self.parsed.check(names)?)
     }
 
     /// The JSON form.
@@ -127,8 +166,7 @@ impl Crowds {
         blocking(move || Ok(ready.query()?.bitmap()?)).await
     }
 
-    /// Checks a question against the types in the newest snapshot (not those defined: the index may
-    /// be older) and loads what it needs.
+    /// Checks a question against the newest snapshot and loads what it needs.
     pub(crate) async fn ready(
         &self,
         app: &AppId,
@@ -151,11 +189,21 @@ impl Crowds {
         if !expression.moves() {
             return expression.clone();
         }
+        let now_ms = self.now_of(expression, as_of, definitions);
+        expression.as_of(now_ms, &definitions.app.time_zone)
+    }
+
+    /// Which instant is now, as [`Crowds::as_of`] says.
+    pub(crate) fn now_of(
+        &self,
+        expression: &Predicate<Value>,
+        as_of: &AsOf,
+        definitions: &Definitions,
+    ) -> TimestampMs {
         let is_live =
             |name: &&str| definitions.tags.get(*name).is_some_and(|tag| tag.mode.is_live());
         let live = expression.names().iter().any(is_live);
-        let now_ms = as_of.newest_ms.filter(|_| !live).unwrap_or_else(|| self.clock.now_ms());
-        expression.as_of(now_ms, &definitions.app.time_zone)
+        as_of.newest_ms.filter(|_| !live).unwrap_or_else(|| self.clock.now_ms())
     }
 
     /// The same on a given snapshot, so that several questions are answered from one.
@@ -167,25 +215,7 @@ impl Crowds {
         question: &Question,
     ) -> Result<Ready> {
         let dictionary = self.dictionary_of(app, &snapshot)?;
-        let expression = {
-            let tags: Vec<&str> = snapshot.tags().map(|tag| tag.name.as_str()).collect();
-            let known: Vec<&str> = tags
-                .iter()
-                .copied()
-                .chain(definitions.crowds.keys().map(|name| name.as_str()))
-                .collect();
-            let types = |name: &str| snapshot.info(name).map(|tag| tag.value_type);
-            let crowds = |name: &str| definitions.crowds.contains_key(name);
-            let pending = |name: &str| definitions.tags.contains_key(name);
-            let names = Names {
-                types: &types,
-                crowds: &crowds,
-                pending: &pending,
-                zone: &definitions.app.time_zone,
-                known: &known,
-            };
-            question.parsed.check(names)?
-        };
+        let expression = question.checked_on(&snapshot, definitions)?;
         let others = self.others(app, &expression, snapshot.generation()).await?;
         let as_of = others.as_of(&expression, &snapshot);
         let expression = self.as_of(&expression, &as_of, definitions);

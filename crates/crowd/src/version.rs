@@ -1,4 +1,5 @@
 use crate::adjust::digest;
+use crate::leaves::AsOf;
 use crate::{Error, Result, Waits};
 use serde::{Deserialize, Serialize};
 use taghouse_model::{AppId, Name, TimestampMs};
@@ -147,6 +148,11 @@ impl CrowdVersion {
     pub fn is_of(&self, definition: &CrowdDefinition) -> bool {
         self.expression == definition.expression.to_string()
             && self.adjusted == digest(&definition.policy)
+    }
+
+    /// The as-of times of what it used.
+    pub(crate) fn as_of(&self) -> AsOf {
+        AsOf { oldest_ms: self.oldest_as_of_ms, newest_ms: self.newest_as_of_ms }
     }
 }
 

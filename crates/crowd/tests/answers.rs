@@ -20,7 +20,7 @@ async fn without_an_index_it_says_to_produce() {
             .count(&shop.app, &shop.definitions, &Question::parse("orders > 5").unwrap())
             .await
             .unwrap_err(),
-        shop.crowds.profile(&shop.app, "u1").await.unwrap_err(),
+        shop.crowds.profile(&shop.app, "u1", None).await.unwrap_err(),
     ];
     for error in errors {
         assert_eq!(error.to_string(), "no tags produced yet for app shop: run `taghouse produce`");
@@ -214,7 +214,7 @@ async fn numbers_of_28_digits_are_compared_and_counted() {
     ] {
         assert_eq!(shop.count(text).await, expected, "{text}");
     }
-    let profile = shop.crowds.profile(&shop.app, "u1").await.unwrap();
+    let profile = shop.crowds.profile(&shop.app, "u1", None).await.unwrap();
     assert_eq!(profile[0].value, decimal(spends[1]));
     let request = taghouse_crowd::DistributionRequest {
         tag: "spend".to_owned(),
@@ -333,7 +333,7 @@ async fn batches_have_their_limits() {
 #[tokio::test]
 async fn a_profile_has_all_values_and_only_those() {
     let shop = Shop::with(&ten()).await;
-    let profile = shop.crowds.profile(&shop.app, "u9").await.unwrap();
+    let profile = shop.crowds.profile(&shop.app, "u9", None).await.unwrap();
     let values: Vec<_> =
         profile.iter().map(|tag| (tag.name.as_str(), tag.value.clone(), tag.as_of_ms)).collect();
     let expected = [
@@ -342,8 +342,8 @@ async fn a_profile_has_all_values_and_only_those() {
         ("vip", Value::Bool(true), 300),
     ];
     assert_eq!(values, expected);
-    assert!(shop.crowds.profile(&shop.app, "u0").await.unwrap().is_empty());
-    let error = shop.crowds.profile(&shop.app, "u10").await.unwrap_err();
+    assert!(shop.crowds.profile(&shop.app, "u0", None).await.unwrap().is_empty());
+    let error = shop.crowds.profile(&shop.app, "u10", None).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no user \"u10\" in app shop");
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }

@@ -8,7 +8,7 @@ mod shop;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use shop::{Row, Shop};
-use taghouse_crowd::Question;
+use taghouse_crowd::{NamedQuestion, Question};
 use taghouse_model::Value;
 use taghouse_rules::CrowdDefinition;
 
@@ -125,6 +125,10 @@ async fn check(
     let names = ["first".to_owned(), "second".to_owned()];
     let batch = shop.crowds.judge_batch(&shop.app, &users, &names).await.unwrap();
     let question = Question::parse(text).unwrap();
+    let not = Question::parse(&format!("!({text})")).unwrap();
+    let named = [("it", question.clone()), ("not", not)]
+        .map(|(name, question)| NamedQuestion { name: name.to_owned(), question });
+    let matches = shop.crowds.judge_expressions(&shop.definitions, &users, &named).await.unwrap();
     for (n, user) in users.iter().enumerate() {
         let member = expected.get(n).copied().unwrap_or(false);
         let judgment = shop.crowds.judge(&shop.app, user, "second").await.unwrap();
@@ -132,9 +136,10 @@ async fn check(
         prop_assert_eq!(judgment.unknown_user, n >= rows.len());
         prop_assert_eq!(batch.in_crowd[n][1], member);
         prop_assert_eq!(batch.in_crowd[n][0], rows.get(n).is_some_and(in_first));
-        let evaluation =
-            shop.crowds.evaluate(&shop.app, &shop.definitions, &question, user).await.unwrap();
-        prop_assert_eq!(evaluation.matches, member, "{} for {}", text, user);
+        prop_assert_eq!(&matches.matches[n], &[member, !member && n < rows.len()], "{}", text);
+        let why = shop.crowds.why(&shop.definitions, &crowd, user).await.unwrap();
+        prop_assert_eq!(why.in_crowd, member, "why {} for {}", text, user);
+        prop_assert_eq!(why.rule.map(|rule| rule.holds), rows.get(n).map(|_| member), "{}", text);
     }
     let sample =
         shop.crowds.sample(&shop.app, &shop.definitions, &question, 10_000, 3).await.unwrap();

@@ -199,7 +199,7 @@ async fn renumbered_users_make_old_answers_refused_until_all_is_produced() {
         "{error}"
     );
     assert!(matches!(
-        shop.crowds.profile(&shop.app, "u7").await.unwrap_err(),
+        shop.crowds.profile(&shop.app, "u7", None).await.unwrap_err(),
         Error::OldIndex { .. }
     ));
     shop.produce(&ten()).await;

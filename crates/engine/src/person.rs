@@ -92,12 +92,12 @@ impl Engine {
     /// The values of the user's tags, and the crowds that the user is in.
     async fn standing(
         &self,
-        definitions: &Definitions,
+        definitions: &Arc<Definitions>,
         user: &str,
         zone: &TimeZone,
     ) -> Result<(Vec<UserLine>, Vec<UserLine>)> {
         let app = &definitions.app.id;
-        let values = match self.crowds.profile(app, user).await {
+        let values = match self.crowds.profile(app, user, None).await {
             Ok(values) => values,
             Err(
                 taghouse_crowd::Error::NoTags { .. } | taghouse_crowd::Error::UnknownUser { .. },
@@ -114,14 +114,12 @@ impl Engine {
             UserLine::Tag(TagLine { tag: tag.name.to_string(), value, as_of })
         };
         let tags: Vec<UserLine> = values.into_iter().filter(is_named).map(line).collect();
-        let mut crowds = Vec::new();
-        for crowd in definitions.crowds.keys() {
-            // One that was never computed answers nobody.
-            let judged = self.crowds.judge(app, user, crowd.as_str()).await;
-            if judged.is_ok_and(|judgment| judgment.in_crowd) {
-                crowds.push(UserLine::Crowd(CrowdLine { crowd: crowd.to_string() }));
-            }
-        }
+        // One that was never computed answers nobody.
+        let holding = self.crowds.crowds_of(definitions, user).await?;
+        let line = |held: taghouse_crowd::Holds| {
+            UserLine::Crowd(CrowdLine { crowd: held.crowd.to_string() })
+        };
+        let crowds = holding.crowds.into_iter().map(line).collect();
         Ok((tags, crowds))
     }
 }

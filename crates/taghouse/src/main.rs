@@ -293,6 +293,8 @@ fn reads(command: &Command) -> bool {
         | Command::Sample { .. }
         | Command::Export(_)
         | Command::Judge { .. }
+        | Command::Why { .. }
+        | Command::Users { action: args::UserAction::Crowds { .. } }
         | Command::Profile { .. }
         | Command::Tail(_)
         | Command::Runs
@@ -360,6 +362,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Sample { .. } => "sample",
         Command::Export(_) => "export",
         Command::Judge { .. } => "judge",
+        Command::Why { .. } => "why",
         Command::Profile { .. } => "profile",
         Command::Tail(_) => "tail",
         Command::Change(_) => "change",
@@ -392,7 +395,12 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Crowds { crowd } => command::list::crowds(context, crowd.as_deref()).await,
         Command::Change(arguments) => command::users::change(context, arguments).await,
         Command::Identities { action } => command::identities::identities(context, action).await,
-        Command::Users { action } => command::export::user(context, action).await,
+        Command::Users { action: args::UserAction::Crowds { id } } => {
+            command::users::crowds(context, id).await
+        }
+        Command::Users { action: args::UserAction::Export { id, output } } => {
+            command::export::user(context, id, output.as_deref()).await
+        }
         Command::Sinks { action } => command::sinks::sinks(context, action).await,
         Command::Refresh { crowds, dependents } => {
             command::refresh::refresh(context, crowds, *dependents).await
@@ -418,7 +426,10 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         }
         Command::Export(arguments) => command::export::export(context, arguments).await,
         Command::Judge { user, crowd } => command::ask::judge(context, user, crowd).await,
-        Command::Profile { user } => command::ask::profile(context, user).await,
+        Command::Why { user, crowd } => command::why::why(context, user, crowd).await,
+        Command::Profile { user, tags } => {
+            command::ask::profile(context, user, tags.as_deref()).await
+        }
         Command::Tail(arguments) => command::tail::tail(context, arguments).await,
         Command::Keys { action } => command::keys::keys(context, action.as_ref()).await,
         Command::Runs => command::list::runs(context).await,

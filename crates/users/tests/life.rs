@@ -185,7 +185,7 @@ impl House {
     }
 
     async fn profile(&self, user: &str) -> Result<BTreeMap<String, Value>, taghouse_crowd::Error> {
-        let values = self.crowds.profile(&self.app, user).await?;
+        let values = self.crowds.profile(&self.app, user, None).await?;
         Ok(values.into_iter().map(|value| (value.name.to_string(), value.value)).collect())
     }
 }
@@ -333,7 +333,7 @@ async fn half_the_users_expire_while_questions_are_asked() {
                 assert_eq!(crowds.count(&app, &definitions, &question).await.unwrap().count, 1_501);
                 let sample = crowds.sample(&app, &definitions, &question, 3, 7).await.unwrap();
                 for user in sample.users {
-                    let values = crowds.profile(&app, &user).await.unwrap();
+                    let values = crowds.profile(&app, &user, None).await.unwrap();
                     assert!(
                         values
                             .iter()

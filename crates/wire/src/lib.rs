@@ -19,6 +19,7 @@ mod count;
 mod crowd;
 mod definition;
 mod feed;
+mod flag;
 mod group;
 mod histogram;
 mod identity;
@@ -41,7 +42,9 @@ mod tag;
 mod top;
 mod topic;
 mod user;
+mod user_crowds;
 mod value;
+mod why;
 
 pub use app::{AppBody, AppList};
 pub use audit::{AuditLine, AuditPage};
@@ -60,6 +63,10 @@ pub use definition::{
     ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange, StateSizeBody,
 };
 pub use feed::{CrowdEvent, FeedKind, FeedRecord};
+pub use flag::{
+    FlagBody, FlagContext, FlagFailure, FlagList, FlagListMetadata, FlagMetadata, FlagOutcome,
+    FlagRequest,
+};
 pub use group::{AxisRequest, BucketsRequest, GroupAnswer, GroupBody, GroupRequest, HeadingBody};
 pub use histogram::{BinBody, HistogramAnswer, HistogramRequest, QuantileBody};
 pub use identity::{IdentityBody, LinkLine, LinkRequest, LinkedIdBody, UnlinkRequest};
@@ -89,4 +96,6 @@ pub use tag::{TagBody, TagList, TagValues, ValueCount};
 pub use top::{TopAnswer, TopRequest, TopValue};
 pub use topic::{TopicPartition, TopicReport};
 pub use user::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody};
+pub use user_crowds::{UnansweredBody, UserCrowdBody, UserCrowdsBody};
 pub use value::json;
+pub use why::{WhyBody, WhyCrowd, WhyKind, WhyPart, WhyTag, WhyVersion};

@@ -1,15 +1,22 @@
 //! Judgments (whether a user is in a crowd), and the tag values of a user.
 
-use super::App;
+use super::questions::question;
+use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
 use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize, Serializer};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use taghouse_crowd::NamedQuestion;
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
+use taghouse_model::{ErrorKind, Name};
+use taghouse_rules::Definitions;
+use taghouse_wire::reading::by_name;
+use taghouse_wire::shape::Expression;
 use taghouse_wire::{JudgmentBody, ProfileBody};
 
 /// The user and the crowd.
@@ -18,21 +25,27 @@ use taghouse_wire::{JudgmentBody, ProfileBody};
 #[into_params(parameter_in = Query)]
 pub(crate) struct JudgeQuery {
     /// The user id.
-    user: String,
+    pub(super) user: String,
     /// The crowd's name.
-    crowd: String,
+    pub(super) crowd: String,
 }
 
-/// Many users and crowds.
+/// Many users, crowds and expressions.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JudgeRequest {
     /// User ids, 1,000 at most.
     #[schema(max_items = 1000)]
     users: Vec<String>,
-    /// Crowd names, 100 at most.
+    /// Crowd names, 100 at most. Default: none.
+    #[serde(default)]
     #[schema(max_items = 100)]
     crowds: Vec<String>,
+    /// Expressions over tags and crowds, each under a name for its answer, 20 at most; as text such
+    /// as `orders_30d >= 2 && crowd("regulars")`, or the same as JSON. Default: none.
+    #[serde(default, deserialize_with = "by_name")]
+    #[schema(value_type = BTreeMap<String, Expression>)]
+    expressions: BTreeMap<String, serde_json::Value>,
 }
 
 /// Judgments of many users.
@@ -42,9 +55,13 @@ pub(crate) struct Judgments {
     judgments: Vec<UserJudgments>,
     /// The version of each crowd that was asked; 0 of a live one.
     #[schema(value_type = BTreeMap<String, u64>)]
-    versions: ByCrowd<u64>,
+    versions: ByName<u64>,
+    /// The revision of the index that answered all expressions; not there without expressions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
     /// How many ms ago the catalog last confirmed that these are the current versions, or the
     /// instant was that live crowds are as of, as for one judgment: the longest of these times.
+    /// Of expressions: how old their live tags and crowds are.
     age_ms: u64,
 }
 
@@ -55,36 +72,41 @@ pub(crate) struct UserJudgments {
     user: String,
     /// The answers, by the name of the crowd.
     #[schema(value_type = BTreeMap<String, bool>)]
-    crowds: ByCrowd<bool>,
+    crowds: ByName<bool>,
+    /// The answers, by the name of the expression; not there without expressions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, bool>>)]
+    expressions: Option<ByName<bool>>,
 }
 
-/// The crowds of a call, and the order in which an answer names them: each once.
+/// The names of a call, and the order in which an answer has them: each once.
 struct Asked {
-    crowds: Vec<String>,
+    names: Vec<String>,
     order: Vec<usize>,
 }
 
-/// Something of each crowd of a call. A thousand users share the names.
-struct ByCrowd<T> {
+/// Something of each name of a call. A thousand users share the names.
+struct ByName<T> {
     asked: Arc<Asked>,
     values: Vec<T>,
 }
 
 impl Asked {
-    fn of(crowds: Vec<String>) -> Self {
-        let mut order: Vec<usize> = (0..crowds.len()).collect();
-        order.sort_by_key(|crowd| crowds[*crowd].as_str());
-        order.dedup_by_key(|crowd| crowds[*crowd].as_str());
-        Self { crowds, order }
+    fn of(names: Vec<String>) -> Self {
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_by_key(|name| names[*name].as_str());
+        order.dedup_by_key(|name| names[*name].as_str());
+        Self { names, order }
     }
 }
 
-impl<T: Serialize> Serialize for ByCrowd<T> {
+impl<T: Serialize> Serialize for ByName<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let named =
-            self.asked.order.iter().filter_map(|crowd| {
-                Some((self.asked.crowds.get(*crowd)?, self.values.get(*crowd)?))
-            });
+        let named = self
+            .asked
+            .order
+            .iter()
+            .filter_map(|name| Some((self.asked.names.get(*name)?, self.values.get(*name)?)));
         serializer.collect_map(named)
     }
 }
@@ -96,6 +118,9 @@ impl<T: Serialize> Serialize for ByCrowd<T> {
 pub(crate) struct ProfileQuery {
     /// The user id.
     user: String,
+    /// Only these tags, by their names with commas in between. Default: all.
+    #[param(pattern = "^[A-Za-z_][A-Za-z0-9_]*(,[A-Za-z_][A-Za-z0-9_]*)*$")]
+    tags: Option<String>,
 }
 
 /// Whether a user is in a crowd's current version. Only crowds that are defined answer.
@@ -122,7 +147,7 @@ pub(crate) async fn one(
     }))
 }
 
-/// Whether each of some users is in each of some crowds.
+/// Whether each of some users is in each of some crowds, and matches each of some expressions.
 #[utoipa::path(post, path = "/apps/{app}/judge", operation_id = "judge_users", tag = "judgments", params(App), request_body = JudgeRequest,
     responses((status = 200, description = "The judgments.", body = Judgments), Problem))]
 pub(crate) async fn batch(
@@ -132,20 +157,51 @@ pub(crate) async fn batch(
     Json(request): Json<JudgeRequest>,
 ) -> Result<Json<Judgments>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
+    let questions = named_questions(&request.expressions)?;
     let definitions = engine.with_crowds(&app, &request.crowds).await?;
-    let is_live =
-        |crowd: &String| definitions.crowds.get(crowd.as_str()).is_some_and(|crowd| crowd.is_live);
-    let live_age_ms = if request.crowds.iter().any(is_live) { engine.live_age_ms(&app) } else { 0 };
+    let is_live = |crowd: &str| definitions.crowds.get(crowd).is_some_and(|crowd| crowd.is_live);
+    let asks_live = request.crowds.iter().any(|crowd| is_live(crowd))
+        || questions.iter().any(|named| named.question.asks_live(&definitions));
+    let live_age_ms = if asks_live { engine.live_age_ms(&app) } else { 0 };
     let batch = engine.crowds.judge_batch(&app, &request.users, &request.crowds).await?;
-    let asked = Arc::new(Asked::of(request.crowds));
-    let of_user =
-        |(user, values)| UserJudgments { user, crowds: ByCrowd { asked: asked.clone(), values } };
+    let matches = match questions.as_slice() {
+        [] => None,
+        questions => {
+            Some(engine.crowds.judge_expressions(&definitions, &request.users, questions).await?)
+        }
+    };
+    let crowds = Arc::new(Asked::of(request.crowds));
+    let expressions = Arc::new(Asked::of(request.expressions.into_keys().collect()));
+    let revision = matches.as_ref().map(|matches| matches.revision);
+    let mut matches = matches.map(|matches| matches.matches.into_iter());
+    let of_user = |(user, values)| UserJudgments {
+        user,
+        crowds: ByName { asked: crowds.clone(), values },
+        expressions: matches
+            .as_mut()
+            .and_then(Iterator::next)
+            .map(|values| ByName { asked: expressions.clone(), values }),
+    };
     let judgments = request.users.into_iter().zip(batch.in_crowd).map(of_user).collect();
-    let versions = ByCrowd { asked: asked.clone(), values: batch.versions };
-    Ok(Json(Judgments { judgments, versions, age_ms: batch.age_ms.max(live_age_ms) }))
+    let versions = ByName { asked: crowds, values: batch.versions };
+    Ok(Json(Judgments { judgments, versions, revision, age_ms: batch.age_ms.max(live_age_ms) }))
 }
 
-/// All values of a user, of the tags that are defined.
+fn named_questions(
+    expressions: &BTreeMap<String, serde_json::Value>,
+) -> Result<Vec<NamedQuestion>, Problem> {
+    let named = |(name, expression): (&String, &serde_json::Value)| {
+        Name::new(name)?;
+        let question = question(expression).map_err(|problem| Problem {
+            detail: format!("the expression `{name}`: {}", problem.detail),
+            ..problem
+        })?;
+        Ok(NamedQuestion { name: name.clone(), question })
+    };
+    expressions.iter().map(named).collect()
+}
+
+/// The values of a user: of all tags that are defined, or of those that are named.
 #[utoipa::path(get, path = "/apps/{app}/profile", operation_id = "get_profile", tag = "judgments", params(App, ProfileQuery),
     responses((status = 200, description = "What is known of the user; a user never seen has no values.", body = ProfileBody), Problem))]
 pub(crate) async fn profile(
@@ -156,13 +212,27 @@ pub(crate) async fn profile(
 ) -> Result<Json<ProfileBody>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
     let definitions = engine.definitions(&app).await?;
-    let mut values = engine.crowds.profile(&app, &query.user).await?;
+    let chosen = query.tags.as_deref().map(|tags| chosen(tags, &definitions)).transpose()?;
+    let mut values = engine.crowds.profile(&app, &query.user, chosen).await?;
     values.retain(|tag| definitions.tags.get(&tag.name).is_some_and(|tag| !tag.is_anonymous()));
     let zone = &definitions.app.time_zone;
     let as_of =
         values.iter().map(|tag| (tag.name.to_string(), local(tag.as_of_ms, zone))).collect();
     let tags = values.iter().map(|tag| (tag.name.to_string(), values::value(&tag.value))).collect();
     Ok(Json(ProfileBody { user: query.user, tags, as_of }))
+}
+
+/// The tags of a list with commas.
+fn chosen(tags: &str, definitions: &Definitions) -> Result<BTreeSet<Name>, Problem> {
+    let tag = |tag: &str| {
+        if tag.is_empty() {
+            let detail = "tags has an empty name: write names with commas in between, such as tags=orders,plan";
+            return Err(Problem::new(ErrorKind::Invalid, detail));
+        }
+        defined_tag(definitions, tag)?;
+        Ok(Name::new(tag)?)
+    };
+    tags.split(',').map(tag).collect()
 }
 
 #[cfg(test)]
@@ -172,7 +242,7 @@ mod tests {
     #[test]
     fn each_crowd_is_named_once() {
         let asked = Arc::new(Asked::of(["b", "a", "b"].map(str::to_owned).to_vec()));
-        let answers = ByCrowd { asked, values: vec![true, false, true] };
+        let answers = ByName { asked, values: vec![true, false, true] };
         assert_eq!(serde_json::to_string(&answers).unwrap(), r#"{"a":false,"b":true}"#);
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod definitions;
 pub(crate) mod estimate;
 pub(crate) mod export;
 pub(crate) mod feed;
+pub(crate) mod flags;
 pub(crate) mod group;
 pub(crate) mod histogram;
 pub(crate) mod identities;
@@ -34,8 +35,10 @@ pub(crate) mod top;
 pub(crate) mod track;
 pub(crate) mod tracking_settings;
 pub(crate) mod uploads;
+pub(crate) mod user_crowds;
 pub(crate) mod users;
 pub(crate) mod versions;
+pub(crate) mod why;
 
 use crate::Problem;
 use crate::access::{Action, Caller};

@@ -208,10 +208,20 @@ pub(crate) enum Command {
         /// The crowd
         crowd: String,
     },
-    /// Show all tag values of a user
+    /// Explain why a user is in a crowd or is not: the rule part by part, with the values it asks
+    Why {
+        /// The user id
+        user: String,
+        /// The crowd
+        crowd: String,
+    },
+    /// Show the tag values of a user
     Profile {
         /// The user id
         user: String,
+        /// Only these tags, separated by commas
+        #[arg(long, value_name = "TAGS")]
+        tags: Option<String>,
     },
     /// Show changes of live tags and live crowds as they happen
     Tail(Tail),
@@ -222,7 +232,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: IdentityAction,
     },
-    /// Export all that is kept of a user
+    /// List the crowds that a user is in, or export all that is kept of a user
     Users {
         #[command(subcommand)]
         action: UserAction,

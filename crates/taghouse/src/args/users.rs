@@ -95,6 +95,11 @@ pub(crate) enum IdentityAction {
 
 #[derive(Subcommand)]
 pub(crate) enum UserAction {
+    /// List the crowds that a user is in
+    Crowds {
+        /// Any id of the user
+        id: String,
+    },
     /// Write all that is kept of a user as JSON lines: ids, attributes, events, changes by hand,
     /// tags, crowds and the history of them
     Export {

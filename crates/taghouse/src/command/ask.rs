@@ -123,10 +123,11 @@ pub(crate) async fn judge(context: &Context, user: &str, crowd: &str) -> Result<
     })
 }
 
-/// Prints all tag values of a user.
-pub(crate) async fn profile(context: &Context, user: &str) -> Result<()> {
-    let answer: ProfileBody =
-        context.client.get(&context.path(&format!("profile?user={}", encode(user))).await?).await?;
+/// Prints the tag values of a user: all, or those of some tags.
+pub(crate) async fn profile(context: &Context, user: &str, tags: Option<&str>) -> Result<()> {
+    let tags = tags.map(|tags| format!("&tags={}", encode(tags))).unwrap_or_default();
+    let path = context.path(&format!("profile?user={}{tags}", encode(user))).await?;
+    let answer: ProfileBody = context.client.get(&path).await?;
     context.print(&answer, |answer| {
         let rows: Vec<_> =
             answer.tags.iter().map(|(name, value)| vec![name.clone(), plain(value)]).collect();

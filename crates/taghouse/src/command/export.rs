@@ -1,7 +1,7 @@
 //! `taghouse export` and `taghouse users export`
 
 use super::Context;
-use crate::args::{Export, ExportFormat, UserAction};
+use crate::args::{Export, ExportFormat};
 use crate::client::encode;
 use anyhow::{Context as _, Result};
 use std::io::Write;
@@ -25,10 +25,9 @@ pub(crate) async fn export(context: &Context, arguments: &Export) -> Result<()> 
 }
 
 /// Writes all that is kept of a user.
-pub(crate) async fn user(context: &Context, action: &UserAction) -> Result<()> {
-    let UserAction::Export { id, output } = action;
+pub(crate) async fn user(context: &Context, id: &str, output: Option<&Path>) -> Result<()> {
     let path = context.path(&format!("users/{}/export", encode(id))).await?;
-    save(context, &path, output.as_deref()).await
+    save(context, &path, output).await
 }
 
 /// Downloads to a file, which appears whole or not at all, or to standard output.

@@ -24,6 +24,7 @@ pub(crate) mod tail;
 pub(crate) mod top;
 pub(crate) mod users;
 pub(crate) mod versions;
+pub(crate) mod why;
 
 use crate::client::{Client, only_app};
 use anyhow::Result;

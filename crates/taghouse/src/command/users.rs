@@ -1,16 +1,41 @@
-//! `taghouse change`, `taghouse delete` and `taghouse compact`
+//! `taghouse users crowds`, `taghouse change`, `taghouse delete` and `taghouse compact`
 
 use super::Context;
 use super::ask::plain;
 use crate::args::Change;
+use crate::client::encode;
 use crate::progress;
 use crate::table::thousands;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use taghouse_wire::{
     ChangeBody, ChangesAnswer, ChangesRequest, CompactReport, CompactRequest, DeleteRequest,
-    ReceiptBody, RunBody, TagList, TaskResult,
+    ReceiptBody, RunBody, TagList, TaskResult, UserCrowdsBody,
 };
+
+/// Prints the crowds that a user is in, one a line; which could not answer stands beside them.
+#[allow(clippy::print_stderr, reason = "what a command tells its user")]
+pub(crate) async fn crowds(context: &Context, id: &str) -> Result<()> {
+    let path = context.path(&format!("users/{}/crowds", encode(id))).await?;
+    let answer: UserCrowdsBody = context.client.get(&path).await?;
+    context.print(&answer, |answer| {
+        answer.crowds.iter().map(|crowd| format!("{}\n", crowd.crowd)).collect()
+    })?;
+    if context.json {
+        return Ok(());
+    }
+    if answer.reason.is_some() {
+        eprintln!("{id} was never seen");
+    }
+    for unanswered in &answer.unanswered {
+        eprintln!("{}", unanswered.why);
+    }
+    let more = answer.unanswered_count.saturating_sub(answer.unanswered.len() as u64);
+    if more > 0 {
+        eprintln!("so it is with {} more", thousands(more));
+    }
+    Ok(())
+}
 
 /// Changes one value of one user.
 pub(crate) async fn change(context: &Context, arguments: &Change) -> Result<()> {

@@ -1,0 +1,361 @@
+//! Crowds as feature flags: the OpenFeature Remote Evaluation Protocol (OFREP), version 0.3. A flag
+//! is a crowd, and on for the users who are in it.
+//!
+//! Source: <https://github.com/open-feature/protocol>, `service/openapi.yaml`.
+
+use crate::Problem;
+use crate::access::{Action, Caller};
+use crate::extract::is_json;
+use crate::flag_failure::{FlagError, FlagProblem};
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::sync::Arc;
+use taghouse_engine::Engine;
+use taghouse_engine::clock_text::local;
+use taghouse_model::{AppId, ErrorKind, Name, check_user_id};
+use taghouse_rules::{CrowdDefinition, Definitions, did_you_mean};
+use taghouse_wire::{
+    FlagBody, FlagFailure, FlagList, FlagListMetadata, FlagMetadata, FlagOutcome, FlagRequest,
+};
+
+/// The header that names the app, for keys of all apps.
+pub(crate) const APP_HEADER: &str = "Taghouse-App";
+
+/// An older answer is said to be stale.
+const FRESH_MS: u64 = 10_000;
+
+/// The most crowds of an app of which all flags are evaluated by one call.
+const MAX_FLAGS: usize = 1000;
+
+/// The flag in the path.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct FlagPath {
+    /// The crowd's name.
+    key: String,
+}
+
+/// What headers may say.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "only described")]
+pub(crate) struct FlagHeaders {
+    /// The app, where the key is of all apps and there are several.
+    #[param(rename = "Taghouse-App", pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
+    app: Option<String>,
+}
+
+/// The same where all flags are asked for.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "only described")]
+pub(crate) struct AllFlagsHeaders {
+    /// The app, where the key is of all apps and there are several.
+    #[param(rename = "Taghouse-App", pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
+    app: Option<String>,
+    /// The ETag of an answer that the caller has.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
+/// The body of a call, which says that it is JSON.
+pub(crate) struct Context(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Context {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::not_json());
+        }
+        Ok(Self(Bytes::from_request(request, state).await?))
+    }
+}
+
+/// Evaluates a crowd as a flag for a user (OFREP). The key may also be sent as `X-API-Key`.
+#[utoipa::path(post, path = "/evaluate/flags/{key}", operation_id = "evaluate_flag", tag = "flags",
+    params(FlagPath, FlagHeaders), request_body = FlagRequest,
+    responses((status = 200, description = "The flag.", body = FlagBody), FlagProblem))]
+pub(crate) async fn one(
+    State(engine): State<Arc<Engine>>,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<FlagPath>, PathRejection>,
+    headers: HeaderMap,
+    body: Context,
+) -> Result<Response, FlagError> {
+    let Path(FlagPath { key }) = path.map_err(|rejection| FlagError::of(rejection.into(), None))?;
+    let of_flag = |problem: Problem| FlagError::of(problem, Some(&key));
+    let app = app_of(&engine, &caller, &headers).await.map_err(of_flag)?;
+    let user = user_of(&body.0, Some(&key))?;
+    let definitions = engine.definitions(&app).await.map_err(|error| of_flag(error.into()))?;
+    let Some(crowd) = definitions.crowds.get(key.as_str()) else {
+        let hint = did_you_mean(&key, definitions.crowds.keys().map(Name::as_str));
+        return Err(FlagError::not_found(
+            &key,
+            format!("there is no crowd `{key}` in app {app}{hint}"),
+        ));
+    };
+    let flag = evaluated(&engine, &definitions, crowd, &user).await.map_err(of_flag)?;
+    Ok(axum::Json(flag).into_response())
+}
+
+/// Evaluates all crowds of the app as flags for a user (OFREP). The key may also be sent as
+/// `X-API-Key`. Of an app with more than 1,000 crowds each flag is asked for alone.
+#[utoipa::path(post, path = "/evaluate/flags", operation_id = "evaluate_flags", tag = "flags",
+    params(AllFlagsHeaders), request_body = FlagRequest,
+    responses((status = 200, description = "The flags.", body = FlagList, headers(("ETag" = String, description = "Changes with a flag's value or version."))),
+        (status = 304, description = "The flags are as the caller has them."), FlagProblem))]
+pub(crate) async fn all(
+    State(engine): State<Arc<Engine>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Context,
+) -> Result<Response, FlagError> {
+    let of_all = |problem: Problem| FlagError::of(problem, None);
+    let app = app_of(&engine, &caller, &headers).await.map_err(of_all)?;
+    let user = user_of(&body.0, None)?;
+    let definitions = engine.definitions(&app).await.map_err(|error| of_all(error.into()))?;
+    let crowds = definitions.crowds.len();
+    if crowds > MAX_FLAGS {
+        let detail = format!(
+            "the app {app} has {crowds} crowds, and all flags are evaluated of {MAX_FLAGS} at most: evaluate each flag alone"
+        );
+        return Err(of_all(Problem::new(ErrorKind::Invalid, detail)));
+    }
+    let mut flags = Vec::with_capacity(crowds);
+    for crowd in definitions.crowds.values() {
+        flags.push(match evaluated(&engine, &definitions, crowd, &user).await {
+            Ok(flag) => FlagOutcome::Evaluated(flag),
+            // What is wrong with one crowd leaves the other flags as they are.
+            Err(problem) => FlagOutcome::Failed(FlagFailure {
+                key: Some(crowd.name.to_string()),
+                error_code: "GENERAL".into(),
+                error_details: problem.detail,
+            }),
+        });
+    }
+    let tag = etag(&flags);
+    let tag_header = HeaderValue::from_str(&tag)
+        .map_err(|error| of_all(Problem::new(ErrorKind::Internal, format!("the ETag: {error}"))))?;
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| names(known, &tag)) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag_header)]).into_response());
+    }
+    let list = FlagList { flags, metadata: FlagListMetadata { app: app.to_string() } };
+    Ok(([(header::ETAG, tag_header)], axum::Json(list)).into_response())
+}
+
+/// The key's app; with a key of all apps the one that the header names, or the only one.
+async fn app_of(engine: &Engine, caller: &Caller, headers: &HeaderMap) -> Result<AppId, Problem> {
+    caller.may_anywhere(Action::Judge)?;
+    let named = headers.get(APP_HEADER).map(|named| String::from_utf8_lossy(named.as_bytes()));
+    let app = match (named, &caller.app) {
+        (Some(named), _) => AppId::new(&named)?,
+        (None, Some(own)) => own.clone(),
+        (None, None) => match engine.catalog.apps().await?.as_slice() {
+            [one] => one.clone(),
+            _ => {
+                let detail = format!(
+                    "this key is of all apps: name one in the header {APP_HEADER}, or use a key of one app"
+                );
+                return Err(Problem::new(ErrorKind::Invalid, detail));
+            }
+        },
+    };
+    caller.may(Action::Judge, &app)?;
+    Ok(app)
+}
+
+/// The user of the context.
+fn user_of(body: &[u8], key: Option<&str>) -> Result<String, FlagError> {
+    let refused = |code, detail: String| Err(FlagError::refused(code, key, detail));
+    let body: Value = match serde_json::from_slice(body) {
+        Ok(body) => body,
+        Err(error) => return refused("PARSE_ERROR", format!("the body is not JSON: {error}")),
+    };
+    let user = match body.get("context") {
+        None if body.is_object() => None,
+        Some(Value::Object(context)) => context.get("targetingKey"),
+        _ => {
+            let detail = "the body must be an object with an object `context`".to_owned();
+            return refused("INVALID_CONTEXT", detail);
+        }
+    };
+    let missing = "the context has no targetingKey: send the user id as one".to_owned();
+    match user {
+        None | Some(Value::Null) => refused("TARGETING_KEY_MISSING", missing),
+        Some(Value::String(user)) if user.is_empty() => refused("TARGETING_KEY_MISSING", missing),
+        Some(Value::String(user)) => match check_user_id(user) {
+            Ok(user) => Ok(user.to_owned()),
+            Err(error) => refused("INVALID_CONTEXT", format!("targetingKey: {error}")),
+        },
+        Some(_) => {
+            refused("INVALID_CONTEXT", "targetingKey must be a text: the user id".to_owned())
+        }
+    }
+}
+
+async fn evaluated(
+    engine: &Engine,
+    definitions: &Definitions,
+    crowd: &CrowdDefinition,
+    user: &str,
+) -> Result<FlagBody, Problem> {
+    let app = &definitions.app.id;
+    let key = crowd.name.to_string();
+    let live = crowd.is_live;
+    let judgment = match engine.crowds.judge(app, user, &key).await {
+        Ok(judgment) => judgment,
+        Err(taghouse_crowd::Error::NotComputed { .. }) => {
+            let metadata =
+                FlagMetadata { version: 0, live, age_ms: 0, as_of: None, unknown_user: false };
+            let (reason, variant) = ("DEFAULT".into(), "not_computed".into());
+            return Ok(FlagBody { key, value: None, reason, variant, metadata });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let age_ms = if live { engine.live_age_ms(app) } else { judgment.age_ms };
+    let as_of_ms = if live { engine.stream.as_of_ms(app) } else { judgment.as_of_ms };
+    Ok(FlagBody {
+        key,
+        value: Some(judgment.in_crowd),
+        reason: if age_ms > FRESH_MS { "STALE" } else { "TARGETING_MATCH" }.into(),
+        variant: if judgment.in_crowd { "in" } else { "out" }.into(),
+        metadata: FlagMetadata {
+            version: judgment.version,
+            live,
+            age_ms,
+            as_of: as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
+            unknown_user: judgment.unknown_user,
+        },
+    })
+}
+
+/// Another one for other values, versions and reasons; ages are left out, for they always differ.
+fn etag(flags: &[FlagOutcome]) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |part: &str| {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    };
+    for flag in flags {
+        match flag {
+            FlagOutcome::Evaluated(flag) => {
+                add(&flag.key);
+                add(&flag.variant);
+                add(&flag.reason);
+                add(&flag.metadata.version.to_string());
+                add(&flag.metadata.unknown_user.to_string());
+            }
+            FlagOutcome::Failed(failure) => {
+                add(failure.key.as_deref().unwrap_or_default());
+                add(&failure.error_details);
+            }
+        }
+    }
+    let mut tag = String::from("\"");
+    for byte in hash.finalize().iter().take(16) {
+        // To a text: it cannot fail.
+        write!(tag, "{byte:02x}").ok();
+    }
+    tag.push('"');
+    tag
+}
+
+/// Whether an `If-None-Match` names the tag. A weak tag is as good: what a proxy has compressed.
+fn names(known: &HeaderValue, tag: &str) -> bool {
+    let Ok(known) = known.to_str() else { return false };
+    let of = |known: &str| {
+        let known = known.trim();
+        // Some providers send the tag without its quotes.
+        known == "*"
+            || known.trim_start_matches("W/") == tag
+            || (!known.is_empty() && known == tag.trim_matches('"'))
+    };
+    known.split(',').any(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flag(key: &str, value: Option<bool>, version: u64) -> FlagOutcome {
+        let variant = value.map_or("not_computed", |value| if value { "in" } else { "out" });
+        FlagOutcome::Evaluated(FlagBody {
+            key: key.to_owned(),
+            value,
+            reason: "TARGETING_MATCH".into(),
+            variant: variant.into(),
+            metadata: FlagMetadata {
+                version,
+                live: false,
+                age_ms: version * 7,
+                as_of: None,
+                unknown_user: false,
+            },
+        })
+    }
+
+    #[test]
+    fn a_tag_changes_with_what_flags_say_and_not_with_their_age() {
+        let one = etag(&[flag("a", Some(true), 1)]);
+        let mut older = flag("a", Some(true), 1);
+        if let FlagOutcome::Evaluated(flag) = &mut older {
+            flag.metadata.age_ms += 500;
+        }
+        assert_eq!(etag(&[older]), one);
+        for other in [
+            vec![],
+            vec![flag("a", Some(false), 1)],
+            vec![flag("a", Some(true), 2)],
+            vec![flag("b", Some(true), 1)],
+            vec![flag("a", None, 1)],
+            vec![flag("a", Some(true), 1), flag("b", Some(true), 1)],
+        ] {
+            assert_ne!(etag(&other), one);
+        }
+    }
+
+    #[test]
+    fn a_tag_is_known_in_every_form() {
+        let cases = [
+            ("\"ab\"", true),
+            ("W/\"ab\"", true),
+            ("\"x\", \"ab\"", true),
+            ("*", true),
+            ("ab", true),
+            ("\"a\"", false),
+            ("", false),
+        ];
+        for (known, expected) in cases {
+            assert_eq!(names(&HeaderValue::from_static(known), "\"ab\""), expected, "{known}");
+        }
+    }
+
+    #[test]
+    fn the_user_is_the_targeting_key() {
+        assert_eq!(user_of(br#"{"context": {"targetingKey": "u1", "x": 1}}"#, None).unwrap(), "u1");
+        let cases = [
+            ("", "PARSE_ERROR"),
+            ("{", "PARSE_ERROR"),
+            ("[]", "INVALID_CONTEXT"),
+            ("{}", "TARGETING_KEY_MISSING"),
+            (r#"{"context": []}"#, "INVALID_CONTEXT"),
+            (r#"{"context": {}}"#, "TARGETING_KEY_MISSING"),
+            (r#"{"context": {"targetingKey": null}}"#, "TARGETING_KEY_MISSING"),
+            (r#"{"context": {"targetingKey": ""}}"#, "TARGETING_KEY_MISSING"),
+            (r#"{"context": {"targetingKey": 7}}"#, "INVALID_CONTEXT"),
+        ];
+        for (body, code) in cases {
+            let error = user_of(body.as_bytes(), Some("a")).unwrap_err();
+            assert_eq!(error.code(), Some(code), "{body}");
+        }
+    }
+}

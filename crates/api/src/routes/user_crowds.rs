@@ -1,0 +1,42 @@
+//! Which crowds hold a user.
+
+use super::app_checked;
+use super::users::UserPath;
+use crate::Problem;
+use crate::access::{Action, Caller};
+use crate::extract::{Json, Path};
+use axum::Extension;
+use axum::extract::State;
+use std::sync::Arc;
+use taghouse_crowd::{Holds, Unanswered};
+use taghouse_engine::Engine;
+use taghouse_model::check_user_id;
+use taghouse_wire::{UnansweredBody, UserCrowdBody, UserCrowdsBody};
+
+/// The crowds that a user is in, of those that are defined: by their current versions, or, where
+/// they are live, by their rules now. Any id of the user names the user.
+#[utoipa::path(get, path = "/apps/{app}/users/{user}/crowds", operation_id = "list_user_crowds", tag = "judgments", params(UserPath),
+    responses((status = 200, description = "The crowds; a user never seen is in none.", body = UserCrowdsBody), Problem))]
+pub(crate) async fn list(
+    State(engine): State<Arc<Engine>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<UserPath>,
+) -> Result<Json<UserCrowdsBody>, Problem> {
+    let app = app_checked(&path.app, &caller, Action::Judge)?;
+    check_user_id(&path.user)?;
+    let definitions = engine.definitions(&app).await?;
+    let holding = engine.crowds.crowds_of(&definitions, &path.user).await?;
+    let is_live = definitions.crowds.values().any(|crowd| crowd.is_live);
+    let live_age_ms = if is_live { engine.live_age_ms(&app) } else { 0 };
+    let crowd =
+        |Holds { crowd, version, live }| UserCrowdBody { crowd: crowd.to_string(), version, live };
+    let unanswered = |Unanswered { crowd, why }| UnansweredBody { crowd: crowd.to_string(), why };
+    Ok(Json(UserCrowdsBody {
+        user: path.user,
+        crowds: holding.crowds.into_iter().map(crowd).collect(),
+        reason: holding.unknown_user.then_some("unknown_user".into()),
+        unanswered: holding.unanswered.into_iter().map(unanswered).collect(),
+        unanswered_count: holding.unanswered_count as u64,
+        age_ms: holding.age_ms.max(live_age_ms),
+    }))
+}
