@@ -307,7 +307,7 @@ fn browsers_let_pages_of_the_origins_configured_send_calls() {
     );
     assert_eq!(
         asked(&any.server, "POST", "/v1/t", &origin, "access-control-expose-headers").1.as_deref(),
-        Some("retry-after")
+        Some("retry-after,etag,taghouse-position")
     );
     // The rest of the API is for no page.
     let rest = asked(&any.server, "GET", "/api/v1/health", &origin, "access-control-allow-origin");

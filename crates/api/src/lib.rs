@@ -18,6 +18,7 @@ mod gates;
 mod limits;
 mod origins;
 mod parity_metrics;
+mod position;
 mod problem;
 mod quota;
 mod refusals;

@@ -2,6 +2,7 @@
 //! pages cannot use it in the name of their visitors, because browsers send the origin along.
 
 use crate::Problem;
+use crate::position::POSITION_HEADER;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
@@ -98,7 +99,7 @@ impl WebOrigins {
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::POST])
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers([header::RETRY_AFTER, header::ETAG])
+            .expose_headers([header::RETRY_AFTER, header::ETAG, POSITION_HEADER])
             .max_age(REMEMBERED)
     }
 }

@@ -1,5 +1,6 @@
 use crate::leaves::{AsOf, OtherCrowds};
 use crate::{Crowds, Result, anonymous};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
@@ -67,14 +68,23 @@ impl Question {
         Ok(Self { parsed: ParsedPredicate::from_json(json)? })
     }
 
+    /// The tags that it names.
+    pub fn tags(&self) -> BTreeSet<&str> {
+        self.parsed.tree().names()
+    }
+
+    /// The crowds that it names.
+    pub fn crowds(&self) -> BTreeSet<&str> {
+        self.parsed.tree().crowds()
+    }
+
     /// Whether it asks a live tag or a live crowd.
     pub fn asks_live(&self, definitions: &Definitions) -> bool {
-        let tree = self.parsed.tree();
         let live_tag =
             |name: &&str| definitions.tags.get(*name).is_some_and(|tag| tag.mode.is_live());
         let live_crowd =
             |name: &&str| definitions.crowds.get(*name).is_some_and(|crowd| crowd.is_live);
-        tree.names().iter().any(live_tag) || tree.crowds().iter().any(live_crowd)
+        self.tags().iter().any(live_tag) || self.crowds().iter().any(live_crowd)
     }
 
     /// The condition, checked against the types in a snapshot (not those defined: the index may be

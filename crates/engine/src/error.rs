@@ -175,6 +175,37 @@ pub enum Error {
         /// Which crowd.
         crowd: Name,
     },
+    /// An answer was to hold a position that the log has not come to.
+    #[error(
+        "at_least is {position}, and the log of the app has come to {end}: ask with a position that a write returned"
+    )]
+    NeverGiven {
+        /// What was asked for.
+        position: u64,
+        /// The last position of the log.
+        end: u64,
+    },
+    /// An answer was to hold a position, and what it would be from has not come so far.
+    #[error(
+        "the answer was to hold position {position} of the log, and after {wait_ms} ms live tags hold {}: try again, or wait longer with wait_ms",
+        held(*.seen)
+    )]
+    Behind {
+        /// What was asked for.
+        position: u64,
+        /// What live tags hold; `None`: they have no values yet, or no server keeps them current.
+        seen: Option<u64>,
+        /// How long it was waited for.
+        wait_ms: u64,
+    },
+    /// An answer was to hold a position of what a production computes.
+    #[error(
+        "{what} is computed by productions, of the events before their as-of time, and so never holds a position of the log: ask without at_least, or make it live"
+    )]
+    HoldsNoPosition {
+        /// The crowd or the tag.
+        what: String,
+    },
     /// Of the lake.
     #[error(transparent)]
     Lake(#[from] taghouse_lake::Error),
@@ -222,6 +253,10 @@ pub enum Error {
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
+fn held(seen: Option<u64>) -> String {
+    seen.map_or_else(|| "no position yet".to_owned(), |seen| seen.to_string())
+}
+
 fn lines(errors: &[DefinitionError]) -> String {
     let mut text = String::new();
     for (at, error) in errors.iter().enumerate() {
@@ -244,6 +279,8 @@ impl Error {
             | Self::Refused(_)
             | Self::OtherApp { .. }
             | Self::NothingLeft { .. } => ErrorKind::Invalid,
+            Self::NeverGiven { .. } | Self::HoldsNoPosition { .. } => ErrorKind::Invalid,
+            Self::Behind { .. } => ErrorKind::Unavailable,
             Self::NoLiveTags(_)
             | Self::NotLive { .. }
             | Self::LiveCrowd { .. }

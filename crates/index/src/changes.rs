@@ -113,6 +113,15 @@ impl Index {
         blocking(move || Ok(log.pin())).await
     }
 
+    /// The position of the last live change logged. Snapshots have it within a tick; see
+    /// [`Snapshot::position`](crate::Snapshot::position).
+    ///
+    /// # Errors
+    /// As [`Index::change`].
+    pub async fn logged(&self, app: &AppId) -> Result<u64> {
+        Ok(self.log(app).await?.ok_or(Error::NoLog)?.logged())
+    }
+
     /// The position of the last live change logged. All changes up to it are visible on return.
     ///
     /// # Errors

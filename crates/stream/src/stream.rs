@@ -73,6 +73,8 @@ pub struct Stream {
     told: Mutex<HashMap<AppId, Status>>,
     /// The instant that each app's values are as of.
     as_of_ms: Mutex<HashMap<AppId, TimestampMs>>,
+    /// The log position up to which calls are in each app's values.
+    shown: Mutex<HashMap<AppId, u64>>,
 }
 
 /// Whether [`Stream::tick`] found that an app's states are to be computed.
@@ -87,7 +89,13 @@ pub enum Tick {
 impl Stream {
     /// No app is known yet.
     pub fn new(parts: StreamParts) -> Self {
-        Self { parts, apps: Mutex::default(), told: Mutex::default(), as_of_ms: Mutex::default() }
+        Self {
+            parts,
+            apps: Mutex::default(),
+            told: Mutex::default(),
+            as_of_ms: Mutex::default(),
+            shown: Mutex::default(),
+        }
     }
 
     pub(crate) fn slot(&self, app: &AppId) -> Arc<tokio::sync::Mutex<Slot>> {
@@ -124,8 +132,10 @@ impl Stream {
         let app = &definitions.app.id;
         if let Err(error) = self.prepare(slot, definitions).await {
             slot.fail(app, &error);
+            self.note_shown(app, slot);
             return Err(error);
         }
+        self.note_shown(app, slot);
         let Slot { serving, members, emitted, lacking, .. } = slot;
         if let Some(Serving { state, .. }) = serving {
             let users = self.parts.users.share(app).await;
@@ -314,7 +324,7 @@ impl Stream {
         }
         self.follow_links(slot, &users, rows).await?;
         let identities = self.parts.identities.of(rows.app).await?;
-        let Slot { serving, building, gone, members, emitted, .. } = slot;
+        let Slot { serving, gone, members, emitted, .. } = slot;
         if let Some(Serving { state, .. }) = serving {
             let TakenIn { changed, fresh } =
                 take_rows(state, &users, gone, &identities, rows).await?;
@@ -326,6 +336,8 @@ impl Stream {
             self.tell_by_hand(state, members, &users, &by_hand).await?;
             self.tell_returned(state, members, &users, returned).await?;
         }
+        self.note_shown(rows.app, slot);
+        let Slot { building, gone, .. } = slot;
         if let Some(Serving { state, .. }) = building {
             take_rows(state, &users, gone, &identities, rows).await?;
             state.position = state.position.max(rows.through);
@@ -408,6 +420,22 @@ impl Stream {
     /// in this process yet.
     pub fn as_of_ms(&self, app: &AppId) -> Option<TimestampMs> {
         self.as_of_ms.lock().get(app).copied()
+    }
+
+    /// Up to here calls are in the values that the states serve.
+    fn note_shown(&self, app: &AppId, slot: &Slot) {
+        let position = slot.serving.as_ref().map(|serving| serving.state.position);
+        let mut shown = self.shown.lock();
+        match position {
+            Some(position) => shown.insert(app.clone(), position),
+            None => shown.remove(app),
+        };
+    }
+
+    /// The log position up to which calls are in the values of an app's live tags, as the index has
+    /// logged them; `None`: there are no states that serve. Takes a lock for a moment only.
+    pub fn shown_position(&self, app: &AppId) -> Option<u64> {
+        self.shown.lock().get(app).copied()
     }
 
     /// The log position of an app's checkpoint; `None`: it has none.

@@ -41,6 +41,8 @@ struct Numbered {
 pub struct Changed {
     /// The position of the last change in the app's log of changes.
     pub position: u64,
+    /// The position of the last change in the app's log of calls; `None` without one.
+    pub log_position: Option<u64>,
     /// The number of changes.
     pub changes: usize,
 }
@@ -81,9 +83,9 @@ impl Users {
         self.declare(app, self.dictionary.generation(app), &tags).await?;
         self.check(app, &changes).await?;
         // What is noted is made: by this, or at the next start (`Users::make_noted`).
-        self.note_changes(app, &changes).await?;
+        let log_position = self.note_changes(app, &changes).await?;
         let position = self.make(app, &changes).await?;
-        Ok(Changed { position, changes: count })
+        Ok(Changed { position, log_position, changes: count })
     }
 
     /// The changes, of the users whose ids are named.

@@ -31,6 +31,8 @@ pub struct Receipt {
     /// The position of the deletion in the app's log of changes. The index's files contain nothing
     /// of the users once a flush has passed it. `None`: they contained nothing before.
     pub position: Option<u64>,
+    /// The position of the deletion in the app's log of calls; `None` where it was noted before.
+    pub log_position: Option<u64>,
 }
 
 /// A value that was removed.
@@ -107,9 +109,10 @@ impl Users {
         let deleted_ms = self.clock.now_ms();
         // First, so that no production finds them again: who is noted is deleted, by this, or at
         // the next start (`Users::make_noted`).
-        if remembers {
-            self.note_deleted(app, deleted_ms, all.clone().into_iter(), false).await?;
-        }
+        let log_position = match remembers {
+            true => self.note_deleted(app, deleted_ms, all.clone().into_iter(), false).await?,
+            false => None,
+        };
         if ordinals.is_empty() {
             return Ok(Receipt {
                 deleted_ms,
@@ -117,6 +120,7 @@ impl Users {
                 unknown: ids.to_vec(),
                 tags: Vec::new(),
                 position: None,
+                log_position,
             });
         }
         // From here on every version of every crowd answers without them: readers subtract whom the
@@ -136,7 +140,8 @@ impl Users {
         let given = |named: Vec<Named>| named.into_iter().map(|named| named.given).collect();
         let (users, unknown) = (given(users), given(unknown));
         let tags = deleted.values.into_iter().map(tag).collect();
-        Ok(Receipt { deleted_ms, users, unknown, tags, position: Some(deleted.position) })
+        let position = Some(deleted.position);
+        Ok(Receipt { deleted_ms, users, unknown, tags, position, log_position })
     }
 
     /// Removes from the dictionary the users that the index's log has as deleted: a deletion may

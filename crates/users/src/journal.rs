@@ -24,8 +24,13 @@ const KIND: &str = "log";
 const MADE: &str = "made";
 
 impl Users {
-    /// Records changes. Durable on return.
-    pub(crate) async fn note_changes(&self, app: &AppId, changes: &[UserChange]) -> Result<()> {
+    /// Records changes. Durable on return. Gives the position of the last record; `None` without a
+    /// log.
+    pub(crate) async fn note_changes(
+        &self,
+        app: &AppId,
+        changes: &[UserChange],
+    ) -> Result<Option<u64>> {
         let now_ms = self.clock.now_ms();
         self.note(app, changes.iter().map(|change| record(now_ms, change))).await
     }
@@ -38,7 +43,7 @@ impl Users {
         now_ms: TimestampMs,
         users: impl Iterator<Item = String> + Send,
         expired: bool,
-    ) -> Result<()> {
+    ) -> Result<Option<u64>> {
         self.note(app, users.map(|user| LogRecord::deletion(now_ms, user, expired))).await
     }
 
@@ -46,8 +51,9 @@ impl Users {
         &self,
         app: &AppId,
         records: impl Iterator<Item = LogRecord> + Send,
-    ) -> Result<()> {
-        let Some(log) = &self.log else { return Ok(()) };
+    ) -> Result<Option<u64>> {
+        let Some(log) = &self.log else { return Ok(None) };
+        let mut last = None;
         let unwritable = |error: serde_json::Error| {
             Error::BrokeOff(format!("writing a record of the log: {error}"))
         };
@@ -55,16 +61,16 @@ impl Users {
         for record in records {
             let encoded = record.encode().map_err(unwritable)?;
             if bytes + encoded.len() > APPENDED_BYTES || waiting.len() == APPENDED_AT_ONCE {
-                log.append(app, std::mem::take(&mut waiting)).await?;
+                last = Some(log.append(app, std::mem::take(&mut waiting)).await?);
                 bytes = 0;
             }
             bytes += encoded.len();
             waiting.push(encoded);
         }
         if !waiting.is_empty() {
-            log.append(app, waiting).await?;
+            last = Some(log.append(app, waiting).await?);
         }
-        Ok(())
+        Ok(last)
     }
 
     /// The end of the log, at a moment at which all records are applied. The log may land up to

@@ -56,4 +56,8 @@ pub struct ChangesAnswer {
     pub changes: usize,
     /// The position of the last one in the app's log of changes; it rises with every change.
     pub position: u64,
+    /// The position of the last one in the app's log of calls: a judgment with this as `at_least`
+    /// holds the changes.
+    #[schema(required)]
+    pub log_position: Option<u64>,
 }

@@ -50,6 +50,9 @@ pub struct FlagMetadata {
     /// The oldest as-of time of the tags, ISO 8601 with the app's offset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
+    /// The position of the log that the answer holds, where the request asked for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
     /// True where the user has never been seen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown_user: bool,

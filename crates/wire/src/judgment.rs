@@ -27,6 +27,9 @@ pub struct JudgmentBody {
     /// Whether the crowd is live.
     #[serde(default)]
     pub live: bool,
+    /// The position of the log that the answer holds, where `at_least` asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
 }
 
 /// The tag values of a user.

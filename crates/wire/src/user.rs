@@ -32,6 +32,10 @@ pub struct ReceiptBody {
     /// files of the index when a flush has passed it, seconds later. `null`: the index did not
     /// contain them.
     pub position: Option<u64>,
+    /// The position of the deletion in the app's log of calls: a judgment with this as `at_least`
+    /// holds it.
+    #[schema(required)]
+    pub log_position: Option<u64>,
     /// `kept`: events and attributes in the lake are not touched. Productions create the user
     /// again only from data newer than the deletion.
     pub lake: Cow<'static, str>,

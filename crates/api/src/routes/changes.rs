@@ -3,6 +3,7 @@
 use super::App;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::position::Written;
 use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
@@ -17,13 +18,14 @@ use taghouse_wire::{ChangeBody, ChangesAnswer, ChangesRequest};
 /// Changes tag values of users. The changes are durable when the call returns. Productions keep
 /// them until a later event or value of the tag arrives.
 #[utoipa::path(post, path = "/apps/{app}/changes", operation_id = "change_tags", tag = "users", params(App), request_body = ChangesRequest,
-    responses((status = 200, description = "The changes are durable.", body = ChangesAnswer), Problem))]
+    responses((status = 200, description = "The changes are durable.", body = ChangesAnswer,
+        headers(("Taghouse-Position" = u64, description = "The `log_position` of the answer."))), Problem))]
 pub(crate) async fn change(
     State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<ChangesRequest>,
-) -> Result<Json<ChangesAnswer>, Problem> {
+) -> Result<Written<Json<ChangesAnswer>>, Problem> {
     let app = app.checked(&caller, Action::Write)?;
     if request.changes.is_empty() {
         return Err(Problem::new(ErrorKind::Invalid, "changes is empty: name at least one"));
@@ -42,7 +44,9 @@ pub(crate) async fn change(
         }
     }
     let changed = changed?;
-    Ok(Json(ChangesAnswer { changes: changed.changes, position: changed.position }))
+    let Changed { position, log_position, changes } = changed;
+    let answer = Json(ChangesAnswer { changes, position, log_position });
+    Ok(Written { answer, position: log_position })
 }
 
 async fn changed(

@@ -7,6 +7,8 @@ use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::is_json;
 use crate::flag_failure::{FlagError, FlagProblem};
+use crate::position::{AT_LEAST_HEADER, at_least_of};
+use crate::routes::judge::held;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -51,6 +53,10 @@ pub(crate) struct FlagHeaders {
     /// The app, where the key is of all apps and there are several.
     #[param(rename = "Taghouse-App", pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
     app: Option<String>,
+    /// The answer must hold what was acknowledged with this position of the log, which writes return
+    /// as `Taghouse-Position`. Of live crowds only.
+    #[param(rename = "Taghouse-At-Least")]
+    at_least: Option<u64>,
 }
 
 /// The same where all flags are asked for.
@@ -103,7 +109,11 @@ pub(crate) async fn one(
             format!("there is no crowd `{key}` in app {app}{hint}"),
         ));
     };
-    let flag = evaluated(&engine, &definitions, crowd, &user).await.map_err(of_flag)?;
+    let at_least = at_least_of(&headers).map_err(of_flag)?;
+    let crowds = std::slice::from_ref(&key);
+    let position = held(&engine, &definitions, at_least, crowds, &[]).await.map_err(of_flag)?;
+    let mut flag = evaluated(&engine, &definitions, crowd, &user).await.map_err(of_flag)?;
+    flag.metadata.position = position;
     Ok(axum::Json(flag).into_response())
 }
 
@@ -120,6 +130,10 @@ pub(crate) async fn all(
     body: Context,
 ) -> Result<Response, FlagError> {
     let of_all = |problem: Problem| FlagError::of(problem, None);
+    if headers.contains_key(&AT_LEAST_HEADER) {
+        let detail = "Taghouse-At-Least is for one flag, of a live crowd: evaluate that flag alone";
+        return Err(of_all(Problem::new(ErrorKind::Invalid, detail)));
+    }
     let app = app_of(&engine, &caller, &headers).await.map_err(of_all)?;
     let user = user_of(&body.0, None)?;
     let definitions = engine.definitions(&app).await.map_err(|error| of_all(error.into()))?;
@@ -214,8 +228,14 @@ async fn evaluated(
     let judgment = match engine.crowds.judge(app, user, &key).await {
         Ok(judgment) => judgment,
         Err(taghouse_crowd::Error::NotComputed { .. }) => {
-            let metadata =
-                FlagMetadata { version: 0, live, age_ms: 0, as_of: None, unknown_user: false };
+            let metadata = FlagMetadata {
+                version: 0,
+                live,
+                age_ms: 0,
+                as_of: None,
+                position: None,
+                unknown_user: false,
+            };
             let (reason, variant) = ("DEFAULT".into(), "not_computed".into());
             return Ok(FlagBody { key, value: None, reason, variant, metadata });
         }
@@ -233,6 +253,7 @@ async fn evaluated(
             live,
             age_ms,
             as_of: as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
+            position: None,
             unknown_user: judgment.unknown_user,
         },
     })
@@ -298,6 +319,7 @@ mod tests {
                 live: false,
                 age_ms: version * 7,
                 as_of: None,
+                position: None,
                 unknown_user: false,
             },
         })

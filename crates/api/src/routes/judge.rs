@@ -4,6 +4,7 @@ use super::questions::question;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
+use crate::position::at_least;
 use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
@@ -11,11 +12,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_crowd::NamedQuestion;
-use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
+use taghouse_engine::{AtLeast, Engine};
 use taghouse_model::{ErrorKind, Name};
 use taghouse_rules::Definitions;
-use taghouse_wire::reading::by_name;
+use taghouse_wire::reading::{by_name, whole};
 use taghouse_wire::shape::Expression;
 use taghouse_wire::{JudgmentBody, ProfileBody};
 
@@ -28,6 +29,23 @@ pub(crate) struct JudgeQuery {
     pub(super) user: String,
     /// The crowd's name.
     pub(super) crowd: String,
+}
+
+/// The user and the crowd, and what the answer must hold.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OneQuery {
+    /// The user id.
+    user: String,
+    /// The crowd's name.
+    crowd: String,
+    /// The answer must hold what was acknowledged with this position of the log, which writes return
+    /// as `Taghouse-Position`. Of live crowds only.
+    at_least: Option<u64>,
+    /// How many ms to wait for that, 10,000 at most. Default: 2,000.
+    #[param(maximum = 10_000)]
+    wait_ms: Option<u64>,
 }
 
 /// Many users, crowds and expressions.
@@ -46,6 +64,15 @@ pub(crate) struct JudgeRequest {
     #[serde(default, deserialize_with = "by_name")]
     #[schema(value_type = BTreeMap<String, Expression>)]
     expressions: BTreeMap<String, serde_json::Value>,
+    /// The answers must hold what was acknowledged with this position of the log, which writes
+    /// return as `Taghouse-Position`. Of live crowds and of expressions over live tags and live
+    /// crowds only.
+    #[serde(default, deserialize_with = "whole")]
+    at_least: Option<u64>,
+    /// How many ms to wait for that, 10,000 at most. Default: 2,000.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(maximum = 10_000)]
+    wait_ms: Option<u64>,
 }
 
 /// Judgments of many users.
@@ -59,6 +86,9 @@ pub(crate) struct Judgments {
     /// The revision of the index that answered all expressions; not there without expressions.
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
+    /// The position of the log that the answers hold, where `at_least` asked for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
     /// How many ms ago the catalog last confirmed that these are the current versions, or the
     /// instant was that live crowds are as of, as for one judgment: the longest of these times.
     /// Of expressions: how old their live tags and crowds are.
@@ -124,16 +154,19 @@ pub(crate) struct ProfileQuery {
 }
 
 /// Whether a user is in a crowd's current version. Only crowds that are defined answer.
-#[utoipa::path(get, path = "/apps/{app}/judge", operation_id = "judge_user", tag = "judgments", params(App, JudgeQuery),
+#[utoipa::path(get, path = "/apps/{app}/judge", operation_id = "judge_user", tag = "judgments", params(App, OneQuery),
     responses((status = 200, description = "The judgment.", body = JudgmentBody), Problem))]
 pub(crate) async fn one(
     State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
-    Query(query): Query<JudgeQuery>,
+    Query(query): Query<OneQuery>,
 ) -> Result<Json<JudgmentBody>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
-    let definitions = engine.with_crowds(&app, std::slice::from_ref(&query.crowd)).await?;
+    let at_least = at_least(query.at_least, query.wait_ms)?;
+    let crowds = std::slice::from_ref(&query.crowd);
+    let definitions = engine.with_crowds(&app, crowds).await?;
+    let position = held(&engine, &definitions, at_least, crowds, &[]).await?;
     let live = definitions.crowds.get(query.crowd.as_str()).is_some_and(|crowd| crowd.is_live);
     let judgment = engine.crowds.judge(&app, &query.user, &query.crowd).await?;
     Ok(Json(JudgmentBody {
@@ -144,7 +177,21 @@ pub(crate) async fn one(
         reason: judgment.reason().map(Into::into),
         age_ms: if live { engine.live_age_ms(&app) } else { judgment.age_ms },
         live,
+        position,
     }))
+}
+
+/// Waits for what the answer must hold. Gives the position that it holds then.
+pub(super) async fn held(
+    engine: &Engine,
+    definitions: &Definitions,
+    at_least: Option<AtLeast>,
+    crowds: &[String],
+    questions: &[NamedQuestion],
+) -> Result<Option<u64>, Problem> {
+    let Some(at_least) = at_least else { return Ok(None) };
+    engine.hold_positions(definitions, crowds, questions)?;
+    Ok(Some(engine.wait_for(&definitions.app.id, at_least).await?))
 }
 
 /// Whether each of some users is in each of some crowds, and matches each of some expressions.
@@ -157,8 +204,10 @@ pub(crate) async fn batch(
     Json(request): Json<JudgeRequest>,
 ) -> Result<Json<Judgments>, Problem> {
     let app = app.checked(&caller, Action::Judge)?;
+    let at_least = at_least(request.at_least, request.wait_ms)?;
     let questions = named_questions(&request.expressions)?;
     let definitions = engine.with_crowds(&app, &request.crowds).await?;
+    let position = held(&engine, &definitions, at_least, &request.crowds, &questions).await?;
     let is_live = |crowd: &str| definitions.crowds.get(crowd).is_some_and(|crowd| crowd.is_live);
     let asks_live = request.crowds.iter().any(|crowd| is_live(crowd))
         || questions.iter().any(|named| named.question.asks_live(&definitions));
@@ -184,7 +233,8 @@ pub(crate) async fn batch(
     };
     let judgments = request.users.into_iter().zip(batch.in_crowd).map(of_user).collect();
     let versions = ByName { asked: crowds, values: batch.versions };
-    Ok(Json(Judgments { judgments, versions, revision, age_ms: batch.age_ms.max(live_age_ms) }))
+    let age_ms = batch.age_ms.max(live_age_ms);
+    Ok(Json(Judgments { judgments, versions, revision, position, age_ms }))
 }
 
 fn named_questions(

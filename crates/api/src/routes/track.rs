@@ -3,6 +3,7 @@
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::position::Written;
 use crate::problem::KeylessCallProblem;
 use crate::shape::TrackCall;
 use axum::Extension;
@@ -107,13 +108,14 @@ pub(crate) fn refuse_large(headers: &HeaderMap) -> Result<(), Problem> {
 #[utoipa::path(post, path = "/{kind}", operation_id = "track", tag = "tracking",
     params(TrackPath),
     request_body(content = Object, description = "The call as Segment documents it; gzip is understood"),
-    responses((status = 200, description = "The call is durable.", body = Tracked), Problem))]
+    responses((status = 200, description = "The call is durable.", body = Tracked,
+        headers(("Taghouse-Position" = u64, description = "The position of the call in the log: a judgment with this as `at_least` holds it."))), Problem))]
 pub(crate) async fn track(
     State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(TrackPath { kind }): Path<TrackPath>,
     request: Request,
-) -> Result<Json<Tracked>, Problem> {
+) -> Result<Written<Json<Tracked>>, Problem> {
     if !LiveCall::KINDS.contains(&kind.as_str()) {
         let kinds = LiveCall::KINDS.join(", ");
         return Err(Problem::new(
@@ -135,10 +137,11 @@ pub(crate) async fn track(
         .map(taghouse_ingest::LogRecord::encode)
         .collect::<Result<Vec<_>, _>>()
         .map_err(unwritable)?;
-    if !encoded.is_empty() {
-        engine.log.append(&app, encoded).await?;
-    }
-    Ok(Json(answer))
+    let position = match encoded.is_empty() {
+        true => None,
+        false => Some(engine.log.append(&app, encoded).await?),
+    };
+    Ok(Written { answer: Json(answer), position })
 }
 
 /// Accepts the metrics that Segment's library for browsers sends about itself, and discards them.

@@ -4,6 +4,7 @@ use super::runs::body;
 use super::{App, app_checked};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::position::Written;
 use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
@@ -34,13 +35,15 @@ async fn deleted(
     caller: &Caller,
     app: &AppId,
     users: Vec<String>,
-) -> Result<Json<ReceiptBody>, Problem> {
+) -> Result<Written<Json<ReceiptBody>>, Problem> {
     if users.is_empty() {
         return Err(Problem::new(ErrorKind::Invalid, "users is empty: name at least one"));
     }
     let subject = subject(&users);
     let act = engine.begin(&caller.id, app, "delete", &subject).await?;
-    act.end(receipt(engine, app, users).await).await
+    let receipt = act.end(receipt(engine, app, users).await).await?;
+    let position = receipt.0.log_position;
+    Ok(Written { answer: receipt, position })
 }
 
 /// Who is deleted, for the audit trail, which outlives them: whoever knows an id finds its line,
@@ -74,6 +77,7 @@ async fn receipt(
             .collect(),
         crowds: "hidden".into(),
         position: receipt.position,
+        log_position: receipt.log_position,
         lake: "kept".into(),
     }))
 }
@@ -81,25 +85,27 @@ async fn receipt(
 /// Deletes a user from all tags, crowd versions and the dictionary. The deletion is visible to
 /// every reader when the call returns.
 #[utoipa::path(delete, path = "/apps/{app}/users/{user}", operation_id = "delete_user", tag = "users", params(UserPath),
-    responses((status = 200, description = "The receipt.", body = ReceiptBody), Problem))]
+    responses((status = 200, description = "The receipt.", body = ReceiptBody,
+        headers(("Taghouse-Position" = u64, description = "The `log_position` of the receipt."))), Problem))]
 pub(crate) async fn delete(
     State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<UserPath>,
-) -> Result<Json<ReceiptBody>, Problem> {
+) -> Result<Written<Json<ReceiptBody>>, Problem> {
     let app = app_checked(&path.app, &caller, Action::Edit)?;
     deleted(&engine, &caller, &app, vec![path.user]).await
 }
 
 /// The same for many.
 #[utoipa::path(post, path = "/apps/{app}/users/delete", operation_id = "delete_users", tag = "users", params(App), request_body = DeleteRequest,
-    responses((status = 200, description = "The receipt.", body = ReceiptBody), Problem))]
+    responses((status = 200, description = "The receipt.", body = ReceiptBody,
+        headers(("Taghouse-Position" = u64, description = "The `log_position` of the receipt."))), Problem))]
 pub(crate) async fn delete_many(
     State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
     Json(request): Json<DeleteRequest>,
-) -> Result<Json<ReceiptBody>, Problem> {
+) -> Result<Written<Json<ReceiptBody>>, Problem> {
     let app = app.checked(&caller, Action::Edit)?;
     deleted(&engine, &caller, &app, request.users).await
 }

@@ -199,6 +199,12 @@ impl AppLog {
         self.shared.overlay()
     }
 
+    /// The position of the last change logged, which may not be visible yet. Takes a lock that is
+    /// held for moments only.
+    pub(crate) fn logged(&self) -> u64 {
+        self.shared.pending.lock().position
+    }
+
     /// Makes everything that is logged visible now.
     pub(crate) fn tick(&self) -> Arc<Overlay> {
         self.shared.tick()
