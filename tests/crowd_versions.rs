@@ -176,7 +176,7 @@ fn a_new_rule_comes_to_everybody_by_stages() {
     let blends: Vec<&Value> =
         versions.as_array().unwrap().iter().map(|version| &version["blend"]["share"]).collect();
     assert_eq!(blends, [&json!("50%"), &json!("10%"), &Value::Null, &Value::Null, &Value::Null]);
-    assert_eq!(versions[3]["current"], true, "the new rule's own version: {versions}");
+    assert_eq!(versions[2]["current"], true, "the new rule's own version: {versions}");
     assert_eq!(members(&house, &site), new);
 }
 

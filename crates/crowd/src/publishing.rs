@@ -295,7 +295,7 @@ impl Crowds {
     }
 }
 
-/// The version that is rolled out, or the newest that is no stage of a rollout.
+/// The version that is rolled out, or the newest that is not a stage of a rollout.
 fn newest(versions: &CrowdVersions) -> u64 {
     if let Some(rollout) = versions.rollout.as_ref().filter(|_| versions.waiting().is_none()) {
         return rollout.to;

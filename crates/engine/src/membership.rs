@@ -182,13 +182,9 @@ impl Engine {
                     before = None;
                     continue;
                 }
-                let now = match self.crowds.members(app, name, Some(turn.version)).await {
-                    // One that is damaged is as lost.
-                    Err(taghouse_crowd::Error::Corrupt { .. }) => {
-                        before = None;
-                        continue;
-                    }
-                    now => now?,
+                let Some(now) = self.readable(app, name, turn.version).await? else {
+                    before = None;
+                    continue;
                 };
                 let (number, time_ms) = (Some(turn.version), turn.at_ms);
                 let left = before.as_ref().and_then(|before| before.without(&now));
@@ -217,6 +213,19 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// The members of a kept version; `None`: it is damaged, and lost.
+    async fn readable(
+        &self,
+        app: &AppId,
+        crowd: &str,
+        version: u64,
+    ) -> Result<Option<CrowdMembers>> {
+        match self.crowds.members(app, crowd, Some(version)).await {
+            Err(taghouse_crowd::Error::Corrupt { .. }) => Ok(None),
+            members => Ok(Some(members?)),
+        }
     }
 
     async fn land_rows(
