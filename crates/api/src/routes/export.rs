@@ -53,9 +53,11 @@ pub(crate) async fn export(
     let members = server.engine.crowds.members(&app, &path.crowd, query.version).await?;
     let (places, background) = (server.exports.clone(), server.engine.background.clone());
     let body = match MemberFile::new(format)? {
-        Some(file) => {
-            pulled(Encoding::Rows { members, file: Box::new(file), from: 0 }, places, background)
-        }
+        Some(file) => pulled(
+            Encoding::Rows { members: Box::new(members), file: Box::new(file), from: 0 },
+            places,
+            background,
+        ),
         None => pulled(
             Encoding::Bitmap(members.portable_pieces(format == FileFormat::Roaring64)),
             places,
@@ -69,7 +71,7 @@ pub(crate) async fn export(
 /// judgments hold in memory too.
 enum Encoding {
     Rows {
-        members: CrowdMembers,
+        members: Box<CrowdMembers>,
         file: Box<MemberFile>,
         /// Where the next piece begins.
         from: Ordinal,
