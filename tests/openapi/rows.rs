@@ -105,7 +105,7 @@ pub(crate) const ROWS: &[Row] = &[
     get("list_crowds", READ, ""),
     get("get_crowd", READ, ""),
     get("list_crowd_versions", READ, ""),
-    json("refresh_crowds", edit(202), r#"{"crowds": ["others"], "dependents": true}"#),
+    json("refresh_crowds", edit(202), r#"{"crowds": ["high_spenders"], "dependents": false}"#),
     get("compare_crowd_versions", READ, "from={version}&sample=5"),
     json("roll_back_crowd", edit(200), r#"{"version": {version}}"#),
     json("publish_crowd", edit(200), "{}"),

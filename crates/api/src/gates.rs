@@ -58,6 +58,7 @@ impl Lane {
             | "crowds"
             | "crowds/{crowd}"
             | "crowds/{crowd}/versions"
+            | "crowds/{crowd}/difference"
             | "sources"
             | "files"
             | "identities"
@@ -238,6 +239,11 @@ mod tests {
             "/api/v1/apps/{app}/runs/{id}",
             "/api/v1/apps/{app}/compact",
             "/api/v1/apps/{app}/crowds/{crowd}/export",
+            "/api/v1/apps/{app}/crowds/{crowd}/publish",
+            "/api/v1/apps/{app}/crowds/{crowd}/rollback",
+            "/api/v1/apps/{app}/crowds/{crowd}/rollout",
+            "/api/v1/apps/{app}/crowds/{crowd}/versions/{version}/pin",
+            "/api/v1/apps/{app}/refresh",
             "/livez",
             "/metrics",
             "/readyz",
