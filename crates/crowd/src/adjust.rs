@@ -40,7 +40,8 @@ impl Crowds {
         Some(Adjustments { holdout: policy.holdout, always, never })
     }
 
-    /// A rule's users with the adjustments made. Whoever is deleted is in no result.
+    /// A rule's users with the adjustments made. Somebody who is just being deleted may be among
+    /// those who are named.
     pub(crate) async fn adjusted(
         &self,
         app: &AppId,

@@ -105,9 +105,9 @@ impl Crowds {
         }
     }
 
-    /// Deletes the objects of versions up to the current one that the crowd's record does not name.
+    /// Deletes the objects of versions up to the newest one that the crowd's record does not name.
     /// Whoever computes writes a later one, and nobody else writes while this is called.
-    pub(crate) async fn sweep_unnamed(&self, app: &AppId, crowd: &str, versions: &CrowdVersions) {
+    async fn sweep_unnamed(&self, app: &AppId, crowd: &str, versions: &CrowdVersions) {
         let named: HashSet<&str> =
             versions.versions.iter().map(|version| version.object.as_str()).collect();
         let folder = ObjectPath::from(folder(app, crowd));

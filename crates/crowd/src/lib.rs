@@ -6,8 +6,8 @@
 //!   compare-and-swap. The newest are kept, five unless its definition says otherwise.
 //! - A version answers once it is computed, unless it [waits](Waits). [`Crowds::publish_version`],
 //!   [`Crowds::roll_back`] and [`Crowds::roll_out`] say which one answers.
-//! - [`Crowds::count`], [`Crowds::sample`] and [`Crowds::evaluate`] answer a [`Question`] on the
-//!   newest snapshot, and keep nothing.
+//! - [`Crowds::count`] and [`Crowds::sample`] answer a [`Question`] on the newest snapshot, and
+//!   keep nothing.
 //! - [`Crowds::estimate`] and [`Crowds::counting`] give bounds of a count before it is known;
 //!   [`Crowds::page`] lists users in a stable order.
 //! - [`Crowds::top`], [`Crowds::cross`], [`Crowds::distribution`], [`Crowds::overlaps`] and
