@@ -2,6 +2,8 @@
 //! with and without a server.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "scenario/crowd_kinds.rs"]
+mod crowd_kinds;
 mod driver;
 mod needs;
 

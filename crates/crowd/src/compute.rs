@@ -3,8 +3,9 @@ use crate::crowds::POINTER_KIND;
 use crate::gate::gate;
 use crate::known::{KnownVersion, versions_of};
 use crate::loaded_set::LoadedSet;
+use crate::made::Made;
 use crate::version::{folder, object, version_of};
-use crate::{CrowdVersion, CrowdVersions, Crowds, Error, Result, anonymous};
+use crate::{CrowdVersion, CrowdVersions, Crowds, Error, GivenUsers, Result};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
@@ -59,11 +60,26 @@ impl Crowds {
     /// # Errors
     /// [`Error::NoTags`]; [`Error::Index`] for a tag that the index does not hold, or holds with
     /// another type; [`Error::NotComputed`] or [`Error::UnknownCrowd`] for a crowd that it names;
+    /// [`Error::NeedsProduction`] for one that is made by a query;
     /// [`Error::Contended`]; of the index, the catalog and the store. Nothing is changed then.
     pub async fn compute(
         &self,
         definitions: &Definitions,
         crowd: &CrowdDefinition,
+    ) -> Result<CrowdVersion> {
+        self.compute_given(definitions, crowd, None).await
+    }
+
+    /// The same; `given` is what the query of a crowd that has one says.
+    ///
+    /// # Errors
+    /// As [`Crowds::compute`]; [`Error::Renumbered`] if the users are renumbered since `given` was
+    /// begun.
+    pub async fn compute_given(
+        &self,
+        definitions: &Definitions,
+        crowd: &CrowdDefinition,
+        given: Option<&GivenUsers>,
     ) -> Result<CrowdVersion> {
         let app = &definitions.app.id;
         let name = crowd.name.as_str();
@@ -82,7 +98,7 @@ impl Crowds {
             };
             versions.follow(&crowd.policy);
             let mut edit = Edit::of(app, name, versions);
-            let version = match self.compute_into(&mut edit, definitions, crowd).await {
+            let version = match self.compute_into(&mut edit, definitions, crowd, given).await {
                 Ok(version) => version,
                 Err(error) => {
                     self.discard_written(&edit.written).await;
@@ -106,8 +122,10 @@ impl Crowds {
         edit: &mut Edit<'_>,
         definitions: &Definitions,
         crowd: &CrowdDefinition,
+        given: Option<&GivenUsers>,
     ) -> Result<CrowdVersion> {
-        let mut computed = self.computed(definitions, crowd, edit.versions.last() + 1).await?;
+        let next = edit.versions.last() + 1;
+        let mut computed = self.computed(definitions, crowd, given, next).await?;
         computed.version.waits = gate(&crowd.policy, &edit.versions, &computed.version);
         match computed.version.waits {
             Some(_) => self.add(edit, computed).await,
@@ -220,36 +238,30 @@ impl Crowds {
         &self,
         definitions: &Definitions,
         crowd: &CrowdDefinition,
+        given: Option<&GivenUsers>,
         version: u64,
     ) -> Result<Computed> {
-        let app = &definitions.app.id;
-        let snapshot = self.snapshot(app).await?;
-        let others = self.others(app, &crowd.checked, snapshot.generation()).await?;
-        let as_of = others.as_of(&crowd.checked, &snapshot);
-        let expression = self.as_of(&crowd.checked, &as_of, definitions);
-        let (revision, generation) = (snapshot.revision(), snapshot.generation());
+        let Made { snapshot, mut users, as_of, ids } = self.made(definitions, crowd, given).await?;
+        let (app, generation) = (&definitions.app.id, snapshot.generation());
         let mut without_deleted = snapshot.deleted();
-        let dictionary = self.dictionary_of(app, &snapshot)?;
-        let mut set = blocking::<_, Error>(move || {
-            Ok(anonymous::query(&snapshot, &expression, &others, None)?.bitmap()?)
-        })
-        .await?;
         if let Some(adjustments) = self.adjustments(app, crowd).await {
-            set = self.adjusted(app, crowd.name.as_str(), dictionary, adjustments, set).await?;
+            let dictionary = self.dictionary_of(app, &snapshot)?;
+            users = self.adjusted(app, crowd.name.as_str(), dictionary, adjustments, users).await?;
             // Of whom it names somebody may just be being deleted.
             if let Some(deleted) = self.asked(app).await?.deleted(generation) {
-                set = set.and_not(&deleted);
+                users = users.and_not(&deleted);
                 without_deleted = deleted.len();
             }
         }
         let version = CrowdVersion {
             version,
-            size: set.len(),
-            revision,
+            size: users.len(),
+            revision: snapshot.revision(),
             generation,
             oldest_as_of_ms: as_of.oldest_ms,
             newest_as_of_ms: as_of.newest_ms,
-            expression: crowd.expression.to_string(),
+            expression: crowd.source.to_string(),
+            ids,
             without_deleted,
             created_ms: self.clock.now_ms(),
             object: String::new(),
@@ -258,7 +270,7 @@ impl Crowds {
             blend: None,
             adjusted: digest(&crowd.policy),
         };
-        Ok(Computed { version, set: Arc::new(set) })
+        Ok(Computed { version, set: Arc::new(users) })
     }
 
     /// Writes a version's object under an unused name, and returns the name.

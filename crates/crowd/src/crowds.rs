@@ -14,7 +14,7 @@ use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Catalog;
 use taghouse_dictionary::{Dictionary, View};
 use taghouse_disk::blocking;
-use taghouse_identities::Identities;
+use taghouse_identities::{AppIdentities, Identities};
 use taghouse_index::{Index, Snapshot};
 use taghouse_model::{AppId, Clock, Name, Ordinal};
 use taghouse_rules::did_you_mean;
@@ -93,6 +93,14 @@ impl Crowds {
     #[must_use]
     pub fn resolving(self, identities: Arc<Identities>) -> Self {
         Self { identities: Some(identities), ..self }
+    }
+
+    /// Whose ids are whose in an app, if anybody's are.
+    pub(crate) async fn identities_of(&self, app: &AppId) -> Result<Option<Arc<AppIdentities>>> {
+        match &self.identities {
+            Some(identities) => Ok(Some(identities.of(app).await?)),
+            None => Ok(None),
+        }
     }
 
     /// The user whose id this is.

@@ -119,6 +119,21 @@ pub enum Error {
         /// Name of the crowd.
         crowd: String,
     },
+    /// It is made by a query, and those are run by productions.
+    #[error("crowd {crowd} is made by a query, which productions run: `taghouse produce`")]
+    NeedsProduction {
+        /// Name of the crowd.
+        crowd: String,
+    },
+    /// The ordinals that it was to be made of mean other users by now.
+    #[error("the users were renumbered while crowd {crowd} was computed: compute it again")]
+    Renumbered {
+        /// Name of the crowd.
+        crowd: String,
+    },
+    /// Whose ids are whose cannot be read.
+    #[error(transparent)]
+    Identities(#[from] taghouse_identities::Error),
     /// What is stored is not what was written.
     #[error("{what} is damaged ({detail}): {fix}")]
     Corrupt {
@@ -190,7 +205,9 @@ impl Error {
             }
             Self::Limit { .. } | Self::OldGeneration { .. } => ErrorKind::Invalid,
             Self::NotANumber { .. } | Self::Cursor { .. } | Self::Argument(_) => ErrorKind::Invalid,
-            Self::Contended { .. } => ErrorKind::Conflict,
+            Self::NeedsProduction { .. } => ErrorKind::Invalid,
+            Self::Contended { .. } | Self::Renumbered { .. } => ErrorKind::Conflict,
+            Self::Identities(e) => e.kind(),
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::BrokeOff(_) | Self::Task(_) => ErrorKind::Internal,
             Self::Expression { error, .. } => error.kind(),

@@ -23,7 +23,7 @@ pub(crate) struct AsOf {
 }
 
 impl AsOf {
-    fn add(&mut self, as_of_ms: TimestampMs) {
+    pub(crate) fn add(&mut self, as_of_ms: TimestampMs) {
         self.oldest_ms = Some(self.oldest_ms.map_or(as_of_ms, |o| o.min(as_of_ms)));
         self.newest_ms = Some(self.newest_ms.map_or(as_of_ms, |n| n.max(as_of_ms)));
     }

@@ -1,4 +1,4 @@
-//! Crowds: from a checked expression to a set of users, its versions, and the answers that
+//! Crowds: from a checked definition to a set of users, its versions, and the answers that
 //! applications wait for.
 //!
 //! - [`Crowds::compute`] evaluates a definition on one snapshot of the index and publishes the
@@ -61,6 +61,7 @@ mod error;
 mod estimate;
 mod gate;
 mod gathered;
+mod given;
 mod groups;
 mod holding;
 mod ids;
@@ -70,6 +71,7 @@ mod leaves;
 mod live;
 mod loaded_set;
 mod loaded_sets;
+mod made;
 mod matching;
 mod members;
 mod numbers;
@@ -85,6 +87,7 @@ mod rewrite;
 mod rollout;
 mod roster;
 mod sample;
+mod sticky;
 mod tag_column;
 mod top;
 mod value_counts;
@@ -103,6 +106,7 @@ pub use distribution::{
 pub use error::{Error, Result};
 pub use estimate::{Estimate, SLOW_MS};
 pub use gate::Waits;
+pub use given::{GivenUsers, IdCounts};
 pub use groups::{Axis, Buckets, Group, MAX_GROUPS};
 pub use holding::{Holding, Holds, MAX_UNANSWERED, Unanswered};
 pub use judge::{Judgment, Judgments, MAX_JUDGED_CROWDS, MAX_JUDGED_USERS};

@@ -14,7 +14,7 @@ use taghouse_bitmap::Bitmap;
 use taghouse_disk::blocking;
 use taghouse_index::{Query, Snapshot};
 use taghouse_model::{AppId, Name, Ordinal, TimestampMs, Value};
-use taghouse_rules::{CrowdDefinition, Definitions, Predicate};
+use taghouse_rules::{CrowdCondition, CrowdDefinition, Definitions, Predicate};
 
 /// The live crowds of an app, by name.
 pub(crate) type LiveCrowds = HashMap<String, Arc<LiveCrowd>>;
@@ -22,6 +22,7 @@ pub(crate) type LiveCrowds = HashMap<String, Arc<LiveCrowd>>;
 /// A live crowd, and its members when they were last asked for.
 pub(crate) struct LiveCrowd {
     definition: CrowdDefinition,
+    rule: CrowdCondition,
     zone: TimeZone,
     answer: ArcSwapOption<LiveAnswer>,
     /// Held by whoever evaluates it, so that it is evaluated once.
@@ -49,7 +50,10 @@ impl Crowds {
     /// Says which crowds of an app are live: call it when definitions were read.
     pub fn define(&self, definitions: &Definitions) {
         let app = &definitions.app.id;
-        let live = || definitions.crowds.values().filter(|crowd| crowd.is_live);
+        let live = || {
+            let live = definitions.crowds.values().filter(|crowd| crowd.is_live);
+            live.filter_map(|crowd| Some((crowd, crowd.rule()?)))
+        };
         let before = self.live_crowds(app);
         if before.is_none() && live().next().is_none() {
             return;
@@ -59,14 +63,15 @@ impl Crowds {
             let same_zone = known.zone == definitions.app.time_zone;
             (known.definition == *crowd && same_zone).then(|| known.clone())
         };
-        let new = |crowd: &CrowdDefinition| LiveCrowd {
+        let new = |crowd: &CrowdDefinition, rule: &CrowdCondition| LiveCrowd {
             definition: crowd.clone(),
+            rule: rule.clone(),
             zone: definitions.app.time_zone.clone(),
             answer: ArcSwapOption::empty(),
             evaluating: tokio::sync::Mutex::default(),
         };
-        let of = |crowd: &CrowdDefinition| {
-            let known = same(crowd).unwrap_or_else(|| Arc::new(new(crowd)));
+        let of = |(crowd, rule): (&CrowdDefinition, &CrowdCondition)| {
+            let known = same(crowd).unwrap_or_else(|| Arc::new(new(crowd, rule)));
             (crowd.name.to_string(), known)
         };
         let crowds: Arc<LiveCrowds> = Arc::new(live().map(of).collect());
@@ -173,7 +178,7 @@ impl LiveCrowd {
 
     /// Whether the rule holds a condition on a computed value.
     pub(crate) fn is_computed(&self) -> bool {
-        self.definition.checked.is_computed()
+        self.rule.checked.is_computed()
     }
 
     /// Whether a user who exists matches the rule. Not for a thread that answers requests where the
@@ -204,13 +209,13 @@ impl LiveCrowd {
 
     /// The as-of times of its tags.
     pub(crate) fn as_of_times(&self, snapshot: &Snapshot) -> AsOf {
-        OtherCrowds::default().as_of(&self.definition.checked, snapshot)
+        OtherCrowds::default().as_of(&self.rule.checked, snapshot)
     }
 
     /// The last answer, if it still holds.
     fn on(&self, snapshot: &Arc<Snapshot>, now_ms: TimestampMs) -> Option<Arc<LiveAnswer>> {
         let is_current = |answer: &Arc<LiveAnswer>| {
-            let moved = self.definition.checked.moves() && answer.now_ms != now_ms;
+            let moved = self.rule.checked.moves() && answer.now_ms != now_ms;
             Arc::ptr_eq(&answer.snapshot, snapshot) && !moved
         };
         self.answer.load_full().filter(is_current)
@@ -218,9 +223,9 @@ impl LiveCrowd {
 
     /// The rule with its dates relative to now put in.
     fn as_of(&self, now_ms: TimestampMs) -> Predicate<Value> {
-        match self.definition.checked.moves() {
-            true => self.definition.checked.as_of(now_ms, &self.zone),
-            false => self.definition.checked.clone(),
+        match self.rule.checked.moves() {
+            true => self.rule.checked.as_of(now_ms, &self.zone),
+            false => self.rule.checked.clone(),
         }
     }
 
@@ -230,9 +235,10 @@ impl LiveCrowd {
         now_ms: TimestampMs,
     ) -> Result<Arc<LiveAnswer>> {
         let (definition, rule) = (self.definition.clone(), self.as_of(now_ms));
+        let checked = self.rule.checked.clone();
         let answer = blocking(move || {
             let others = OtherCrowds::default();
-            let AsOf { oldest_ms, newest_ms } = others.as_of(&definition.checked, &snapshot);
+            let AsOf { oldest_ms, newest_ms } = others.as_of(&checked, &snapshot);
             let set = anonymous::query(&snapshot, &rule, &others, None)?.bitmap()?;
             let version = CrowdVersion {
                 version: 0,
@@ -241,7 +247,8 @@ impl LiveCrowd {
                 generation: snapshot.generation(),
                 oldest_as_of_ms: oldest_ms,
                 newest_as_of_ms: newest_ms,
-                expression: definition.expression.to_string(),
+                expression: definition.source.to_string(),
+                ids: None,
                 without_deleted: snapshot.deleted(),
                 created_ms: now_ms,
                 object: String::new(),

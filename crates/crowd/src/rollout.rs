@@ -13,7 +13,7 @@ use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_disk::blocking;
 use taghouse_model::TimestampMs;
-use taghouse_rules::{CrowdDefinition, Definitions, Share};
+use taghouse_rules::{CrowdCondition, CrowdDefinition, CrowdSource, Definitions, Share};
 
 impl Crowds {
     /// Lets a version that was just computed answer, at once or share by share.
@@ -65,13 +65,14 @@ impl Crowds {
         rollout: &mut Rollout,
     ) -> Result<()> {
         let Some(former) = edit.versions.get(rollout.from) else { return Ok(()) };
-        if former.expression == crowd.expression.to_string() {
+        if former.expression == crowd.source.to_string() {
             return Ok(());
         }
         let text = former.expression.clone();
-        let Ok((expression, checked)) = definitions.check_expression(&text) else { return Ok(()) };
-        let of_former = CrowdDefinition { expression, checked, ..crowd.clone() };
-        match self.computed(definitions, &of_former, edit.versions.last() + 1).await {
+        let Ok((written, checked)) = definitions.check_expression(&text) else { return Ok(()) };
+        let source = CrowdSource::Rule(CrowdCondition { written, checked });
+        let of_former = CrowdDefinition { source, ..crowd.clone() };
+        match self.computed(definitions, &of_former, None, edit.versions.last() + 1).await {
             Ok(computed) => {
                 rollout.from = self.add(edit, computed).await?.version;
                 Ok(())
@@ -134,6 +135,7 @@ impl Crowds {
             oldest_as_of_ms: from.oldest_as_of_ms.into_iter().chain(to.oldest_as_of_ms).min(),
             newest_as_of_ms: from.newest_as_of_ms.into_iter().chain(to.newest_as_of_ms).max(),
             expression: to.expression.clone(),
+            ids: None,
             without_deleted,
             created_ms: self.clock.now_ms(),
             object: String::new(),

@@ -1,6 +1,6 @@
 use crate::adjust::digest;
 use crate::leaves::AsOf;
-use crate::{Error, Result, Waits};
+use crate::{Error, IdCounts, Result, Waits};
 use serde::{Deserialize, Serialize};
 use taghouse_model::{AppId, Name, TimestampMs};
 use taghouse_rules::{CrowdDefinition, CrowdPolicy, KEPT_VERSIONS, Share};
@@ -20,8 +20,11 @@ pub struct CrowdVersion {
     pub oldest_as_of_ms: Option<TimestampMs>,
     /// The newest as-of time of its tags.
     pub newest_as_of_ms: Option<TimestampMs>,
-    /// The expression, in canonical text.
+    /// The definition, in canonical text: of a rule the expression.
     pub expression: String,
+    /// What became of the ids that it is made of, if it is, when it was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdCounts>,
     /// How many users of the generation had been deleted when its object was written. It contains
     /// none of them.
     #[serde(default)]
@@ -146,7 +149,7 @@ pub struct CrowdSummary {
 impl CrowdVersion {
     /// Whether it was computed by this definition.
     pub fn is_of(&self, definition: &CrowdDefinition) -> bool {
-        self.expression == definition.expression.to_string()
+        self.expression == definition.source.to_string()
             && self.adjusted == digest(&definition.policy)
     }
 
@@ -330,6 +333,7 @@ impl CrowdVersion {
             oldest_as_of_ms: None,
             newest_as_of_ms: None,
             expression: "a".to_owned(),
+            ids: None,
             without_deleted: 0,
             created_ms: version as i64,
             object: String::new(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use taghouse_disk::blocking;
 use taghouse_index::Snapshot;
 use taghouse_model::{Name, Ordinal, TimestampMs, Value, ValueType};
-use taghouse_rules::{CrowdDefinition, Definitions, Predicate};
+use taghouse_rules::{CrowdCondition, CrowdDefinition, Definitions, Predicate};
 
 /// A judgment and its reasons.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,10 +114,11 @@ impl Crowds {
             Some(_) => None,
             None => Some(self.of_version(definitions, crowd, user).await?),
         };
-        let rule = match self.on_snapshot(app, user).await? {
-            Some(OnSnapshot { snapshot, ordinal: Some(ordinal), is_deleted: false }) => {
-                Some(self.reason(definitions, crowd, user, snapshot, ordinal).await?)
+        let rule = match (crowd.rule(), self.on_snapshot(app, user).await?) {
+            (Some(_), Some(OnSnapshot { snapshot, ordinal: Some(ordinal), is_deleted: false })) => {
+                self.reason(definitions, crowd, user, snapshot, ordinal).await?
             }
+            // Of what is not made by a rule, the version says it all.
             _ => None,
         };
         let age_ms = self.age_ms(&self.state(app));
@@ -149,7 +150,7 @@ impl Crowds {
         Ok(OfVersion { in_crowd, version, unknown_user: ordinal.is_none() })
     }
 
-    /// The rule, for a user who exists.
+    /// The rule, if there is one, for a user who exists.
     async fn reason(
         &self,
         definitions: &Definitions,
@@ -157,11 +158,14 @@ impl Crowds {
         user: &str,
         snapshot: Arc<Snapshot>,
         ordinal: Ordinal,
-    ) -> Result<Reason> {
+    ) -> Result<Option<Reason>> {
+        let Some(CrowdCondition { written, checked }) = crowd.rule().cloned() else {
+            return Ok(None);
+        };
         let app = &definitions.app.id;
         let mut others = OtherCrowds::default();
         let mut crowds = BTreeMap::new();
-        for name in crowd.checked.crowds() {
+        for name in checked.crowds() {
             let judged = match self.live_crowd(app, name) {
                 Some(live) => {
                     others.widen(live.as_of_times(&snapshot));
@@ -179,16 +183,15 @@ impl Crowds {
             let asked = AskedCrowd { crowd: name.to_owned(), in_crowd, version, live };
             crowds.insert(name.to_owned(), asked);
         }
-        let as_of = others.as_of(&crowd.checked, &snapshot);
+        let as_of = others.as_of(&checked, &snapshot);
         let now_ms = match crowd.is_live {
             true => self.clock.now_ms(),
-            false => self.now_of(&crowd.checked, &as_of, definitions),
+            false => self.now_of(&checked, &as_of, definitions),
         };
-        let (written, checked) = (crowd.expression.clone(), crowd.checked.clone());
         let zone = definitions.app.time_zone.clone();
         blocking(move || {
             let tags = asked_tags(&checked, &snapshot, ordinal)?;
-            Facts { snapshot, now_ms, zone, tags, crowds }.reason(&written)
+            Facts { snapshot, now_ms, zone, tags, crowds }.reason(&written).map(Some)
         })
         .await
     }

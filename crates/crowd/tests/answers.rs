@@ -9,6 +9,7 @@ use shop::{Row, Shop, ten};
 use taghouse_catalog::Change;
 use taghouse_crowd::{Error, MAX_SAMPLE, Question};
 use taghouse_model::{AppId, ErrorKind, Value};
+use taghouse_rules::{CrowdDefinition, CrowdSource, Predicate};
 
 #[tokio::test]
 async fn without_an_index_it_says_to_produce() {
@@ -163,7 +164,7 @@ async fn computed_conditions_are_exact_for_few_and_for_many() {
             shop.change(&before, &now).await;
         }
         for text in texts {
-            let checked = shop.define("asked", text).checked;
+            let checked = shop.define("asked", text).rule().unwrap().checked.clone();
             let expected =
                 rows.iter().filter(|row| checked.matches(&|name| row.get(name).cloned())).count()
                     as u64;
@@ -352,15 +353,19 @@ async fn a_profile_has_all_values_and_only_those() {
 async fn a_definition_older_or_newer_than_the_index_is_refused() {
     let mut shop = Shop::with(&ten()).await;
     let mut crowd = shop.define("busy", "orders > 5");
-    crowd.checked = taghouse_rules::Predicate::IsSet { name: "visits".to_owned() };
+    let with = |crowd: &mut CrowdDefinition, condition| {
+        let CrowdSource::Rule(rule) = &mut crowd.source else { panic!("it is a rule") };
+        rule.checked = condition;
+    };
+    with(&mut crowd, Predicate::IsSet { name: "visits".to_owned() });
     let error = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap_err();
     assert!(
         error.to_string().contains("visits") && error.to_string().contains("produce"),
         "{error}"
     );
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    crowd.checked =
-        taghouse_rules::Predicate::Like { name: "orders".to_owned(), pattern: "many%".to_owned() };
+    let pattern = "many%".to_owned();
+    with(&mut crowd, Predicate::Like { name: "orders".to_owned(), pattern });
     let error = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap_err();
     assert!(error.to_string().contains("orders"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Invalid);

@@ -63,13 +63,13 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 fn asked<'r>(shop: &mut Shop, rows: &'r [Row], text: Option<&str>) -> Vec<&'r Row> {
     let Some(text) = text else { return rows.iter().collect() };
     let first = shop.define("first", "orders >= 2 || country == \"France\"");
-    let checked = shop.define("asked", text).checked;
+    let checked = shop.define("asked", text).rule().unwrap().checked.clone();
     shop.definitions.crowds.remove("asked");
     let holds = |row: &Row| {
         let value = |name: &str| match name {
-            "crowd:first" => {
-                Some(Value::Bool(first.checked.matches(&|name: &str| row.get(name).cloned())))
-            }
+            "crowd:first" => Some(Value::Bool(
+                first.rule().unwrap().checked.matches(&|name: &str| row.get(name).cloned()),
+            )),
             name => row.get(name).cloned(),
         };
         checked.matches(&value)

@@ -109,9 +109,9 @@ async fn check(
             };
             checked.matches(&value)
         };
-    let in_first = |row: &Row| holds(row, &|_| false, &first.checked);
+    let in_first = |row: &Row| holds(row, &|_| false, &first.rule().unwrap().checked);
     let expected: Vec<bool> =
-        rows.iter().map(|row| holds(row, &in_first, &crowd.checked)).collect();
+        rows.iter().map(|row| holds(row, &in_first, &crowd.rule().unwrap().checked)).collect();
     let ids: Vec<String> =
         (0..rows.len()).filter(|n| expected[*n]).map(|n| format!("u{n}")).collect();
 

@@ -17,7 +17,7 @@ async fn tells_what_it_was_made_of() {
     let version = shop.crowds.compute(&shop.definitions, &first).await.unwrap();
     assert_eq!((version.version, version.size, version.revision, version.generation), (1, 4, 1, 1));
     assert_eq!((version.oldest_as_of_ms, version.newest_as_of_ms), (Some(200), Some(300)));
-    assert_eq!((version.expression, version.created_ms), (first.expression.to_string(), 1_000_000));
+    assert_eq!((version.expression, version.created_ms), (first.source.to_string(), 1_000_000));
     assert_eq!(version.object, "crowds/shop/french/1.crowd");
     let through = shop.define("through", "crowd(\"french\") && orders > 3");
     let version = shop.crowds.compute(&shop.definitions, &through).await.unwrap();

@@ -46,11 +46,12 @@ impl Engine {
         definitions: &Arc<Definitions>,
         crowds: &BTreeSet<Name>,
     ) -> Vec<Box<dyn Task>> {
+        let as_of_ms = self.clock.now_ms();
         let task = |crowd: &CrowdDefinition| -> Box<dyn Task> {
-            let others = crowd.checked.crowds().into_iter();
+            let others = crowd.crowds().into_iter();
             let after = others.filter(|other| crowds.contains(*other)).map(crowd_task).collect();
             let (engine, definitions) = (self.clone(), definitions.clone());
-            Box::new(CrowdTask { engine, definitions, crowd: crowd.clone(), after })
+            Box::new(CrowdTask { engine, definitions, crowd: crowd.clone(), as_of_ms, after })
         };
         defined(definitions, crowds).map(task).collect()
     }
@@ -128,7 +129,7 @@ fn with_dependents(definitions: &Definitions, crowds: &BTreeSet<Name>) -> BTreeS
         let Some(crowd) = definitions.crowds.get(&name).filter(|crowd| !crowd.is_live) else {
             continue;
         };
-        if crowd.checked.crowds().into_iter().any(|other| all.contains(other)) {
+        if crowd.crowds().into_iter().any(|other| all.contains(other)) {
             all.insert(name);
         }
     }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
+use taghouse_model::TimestampMs;
 use taghouse_rules::{CrowdDefinition, Definitions};
 use taghouse_schedule::{Progress, Task, TaskError};
 
@@ -13,6 +14,8 @@ pub(crate) struct CrowdTask {
     pub(crate) engine: Arc<Engine>,
     pub(crate) definitions: Arc<Definitions>,
     pub(crate) crowd: CrowdDefinition,
+    /// Of what its query sees, if it has one.
+    pub(crate) as_of_ms: TimestampMs,
     /// The tasks of what it is made of.
     pub(crate) after: Vec<String>,
 }
@@ -34,20 +37,23 @@ impl Task for CrowdTask {
 
     async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
         let began = Instant::now();
-        let Self { engine, definitions, crowd, .. } = self;
-        let version = match engine.crowds.compute(definitions, crowd).await {
+        let Self { engine, definitions, crowd, as_of_ms, .. } = self;
+        let version = match engine.compute_crowd(definitions, crowd, *as_of_ms).await {
             // What it is made of waits: nothing failed.
-            Err(error @ taghouse_crowd::Error::Unpublished { .. }) => {
+            Err(error @ Error::Crowd(taghouse_crowd::Error::Unpublished { .. })) => {
                 progress.warn(format!("crowd {} is not computed: {error}", crowd.name));
                 return Ok(Value::Null);
             }
-            computed => computed.map_err(Error::from)?,
+            computed => computed?,
         };
         if let Some(waits) = &version.waits {
             let (name, version) = (&crowd.name, version.version);
             progress.warn(format!(
                 "crowd {name}: version {version} does not answer, for {waits}; `taghouse versions publish {name}` lets it"
             ));
+        }
+        if let Some(warning) = engine.unknown_ids(&definitions.app.id, crowd, &version).await? {
+            progress.warn(warning);
         }
         reports::result(&reports::computed(crowd.name.as_str(), &version, began))
     }

@@ -4,8 +4,10 @@
 use crate::{Engine, Result};
 use std::collections::BTreeMap;
 use taghouse_lake::{TableLayout, layout, layout_schema, with_as_of};
-use taghouse_model::{AppId, ErrorKind, Name};
-use taghouse_rules::{DefinitionError, Definitions, Document, DocumentKind, TagKind};
+use taghouse_model::{AppId, ErrorKind, Name, ValueType};
+use taghouse_rules::{
+    CrowdSource, DefinitionError, Definitions, Document, DocumentKind, TagKind, TagMode,
+};
 
 /// The misfits, each with its place. `changed` tells whether a definition is new or differs from
 /// the stored one.
@@ -21,17 +23,46 @@ pub(crate) async fn check(
 ) -> Result<Vec<DefinitionError>> {
     let changed: Vec<&Document> = documents.iter().filter(|document| changed(document)).collect();
     let mut errors = properties(engine, app, definitions, documents).await?;
-    for document in changed.into_iter().filter(|document| document.kind == DocumentKind::Tag) {
-        let Some(TagKind::Sql { query }) =
-            definitions.tags.get(document.name.as_str()).map(|tag| &tag.kind)
-        else {
-            continue;
-        };
-        if let Some(message) = refused(engine, app, definitions, query).await? {
-            errors.push(at(document, format!("sql tag {}: {message}", document.name)));
+    for document in changed {
+        let Some(question) = question(definitions, document) else { continue };
+        if let Some(message) = refused(engine, app, definitions, &question).await? {
+            errors.push(at(document, format!("{} {}: {message}", question.of, document.name)));
         }
     }
     Ok(errors)
+}
+
+/// A query that a definition has.
+struct Question<'a> {
+    /// What it is of.
+    of: &'static str,
+    query: &'a str,
+    /// What it must give.
+    columns: &'static [&'static str],
+    /// Whether the tables of tags are there when it is run.
+    after_tags: bool,
+}
+
+fn question<'a>(definitions: &'a Definitions, document: &Document) -> Option<Question<'a>> {
+    let name = document.name.as_str();
+    match document.kind {
+        DocumentKind::Tag => match &definitions.tags.get(name)?.kind {
+            TagKind::Sql { query } => Some(Question {
+                of: "sql tag",
+                query,
+                columns: &["user_id", "value"],
+                after_tags: false,
+            }),
+            _ => None,
+        },
+        DocumentKind::Crowd => match &definitions.crowds.get(name)?.source {
+            CrowdSource::Sql { query } => {
+                Some(Question { of: "crowd", query, columns: &["user_id"], after_tags: true })
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn at(document: &Document, message: String) -> DefinitionError {
@@ -95,21 +126,24 @@ fn names(document: &Document, property: &Name) -> bool {
         && document.body.get("properties").is_some_and(|all| all.get(property.as_str()).is_some())
 }
 
-/// Why the query of an sql tag is refused, if it is. The query is planned but not run.
+/// Why a query is refused, if it is. It is planned but not run.
 async fn refused(
     engine: &Engine,
     app: &AppId,
     definitions: &Definitions,
-    query: &str,
+    question: &Question<'_>,
 ) -> Result<Option<String>> {
-    let query = with_as_of(query, 0);
+    let query = with_as_of(question.query, 0);
     let schema = match engine.lake.sql_schema(app, &query).await {
         Ok(schema) => schema,
         Err(error) if error.kind() != ErrorKind::Invalid => return Err(error.into()),
         // It may speak of what comes with these definitions or with the first events.
         Err(error) => {
-            let Some(query) = in_front(&query, &empty_tables(engine, app, definitions).await?)
-            else {
+            let mut tables = empty_tables(engine, app, definitions).await?;
+            if question.after_tags {
+                tables.extend(tables_of_tags(engine, app, definitions, &query).await?);
+            }
+            let Some(query) = in_front(&query, &tables.join(", ")) else {
                 return Ok(Some(error.to_string()));
             };
             match engine.lake.sql_schema(app, &query).await {
@@ -124,11 +158,11 @@ async fn refused(
         }
     };
     let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let fits = columns == ["user_id", "value"];
-    Ok((!fits).then(|| {
+    Ok((columns != question.columns).then(|| {
         format!(
-            "the query gives the columns {}: select exactly user_id and value",
-            columns.join(", ")
+            "the query gives the columns {}: select exactly {}",
+            columns.join(", "),
+            question.columns.join(" and ")
         )
     }))
 }
@@ -159,7 +193,11 @@ fn without_leading_comments(query: &str) -> &str {
 /// They stand before the lake's own: a query may be defined before anything was ingested, and may
 /// use properties that are defined with it. The lake itself is not touched, for a
 /// refused definition must leave no column behind.
-async fn empty_tables(engine: &Engine, app: &AppId, definitions: &Definitions) -> Result<String> {
+async fn empty_tables(
+    engine: &Engine,
+    app: &AppId,
+    definitions: &Definitions,
+) -> Result<Vec<String>> {
     let mut tables = Vec::new();
     for layout in
         [layout::events(&definitions.properties()), layout::attributes(), layout::rejected_events()]
@@ -170,7 +208,34 @@ async fn empty_tables(engine: &Engine, app: &AppId, definitions: &Definitions) -
     let all = [layout::EVENTS, layout::ATTRIBUTES]
         .map(|name| format!("\"all_{name}\" AS (SELECT * FROM \"{name}\")"));
     tables.extend(all);
-    Ok(tables.join(", "))
+    Ok(tables)
+}
+
+/// The tables of the tags that a query speaks of, without rows: the first production writes them.
+async fn tables_of_tags(
+    engine: &Engine,
+    app: &AppId,
+    definitions: &Definitions,
+    query: &str,
+) -> Result<Vec<String>> {
+    // Without quotes, names mean the same in any case.
+    let query = query.to_lowercase();
+    let speaks_of = |name: &str| query.contains(&name.to_lowercase());
+    let spoken_of = definitions.tags.values().filter(|tag| {
+        tag.mode != TagMode::Stream && !tag.is_anonymous() && speaks_of(tag.name.as_str())
+    });
+    let types: BTreeMap<Name, ValueType> =
+        spoken_of.map(|tag| (tag.name.clone(), tag.value_type)).collect();
+    let mut tables = Vec::new();
+    for (tag, value_type) in &types {
+        if speaks_of(&layout::tag_table(tag)) {
+            tables.push(empty_table(engine, app, &layout::tag(tag, *value_type)).await?);
+        }
+    }
+    if speaks_of(layout::USERS_WIDE) {
+        tables.push(empty_table(engine, app, &layout::users_wide(&types)).await?);
+    }
+    Ok(tables)
 }
 
 async fn empty_table(engine: &Engine, app: &AppId, layout: &TableLayout) -> Result<String> {

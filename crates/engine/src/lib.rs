@@ -16,6 +16,7 @@
 mod apply;
 pub mod clock_text;
 mod compaction;
+mod crowd_computation;
 mod crowd_refresh;
 mod crowd_task;
 mod definitions;
@@ -56,6 +57,7 @@ pub use person::{Piece, Pieces};
 pub use position::{AtLeast, DEFAULT_WAIT, MAX_WAIT};
 pub use production::Production;
 pub use readiness::NotReady;
+pub use reports::id_counts;
 pub use rounds::{Pace, Round, Rounds};
 pub use state_sizes::{StateSize, StateSizes};
 pub use trail::{Act, AuditLimits, DONE, named};

@@ -112,16 +112,12 @@ fn tasks(
     }
     let running: BTreeSet<Name> = crowds.iter().map(|crowd| crowd.name.clone()).collect();
     for crowd in crowds {
-        let others = crowd
-            .checked
-            .crowds()
-            .into_iter()
-            .filter(|other| running.contains(*other))
-            .map(crowd_task);
+        let others =
+            crowd.crowds().into_iter().filter(|other| running.contains(*other)).map(crowd_task);
         let tags = std::iter::once(PRODUCE).chain(live.then_some(LIVE)).map(str::to_owned);
         let after = tags.chain(others).collect();
         let (engine, definitions) = (context.engine.clone(), context.definitions.clone());
-        tasks.push(Box::new(CrowdTask { engine, definitions, crowd, after }));
+        tasks.push(Box::new(CrowdTask { engine, definitions, crowd, as_of_ms, after }));
     }
     tasks
 }
@@ -144,7 +140,7 @@ fn changed_crowds(
     let mut changed: BTreeSet<Name> = BTreeSet::new();
     let mut crowds = Vec::new();
     for crowd in definitions.crowd_order().iter().filter_map(|name| definitions.crowds.get(name)) {
-        let (tags, others) = (crowd.checked.names(), crowd.checked.crowds());
+        let (tags, others) = (crowd.tags(), crowd.crowds());
         if crowd.is_live {
             continue;
         }

@@ -4,7 +4,7 @@ use crate::clock_text::local;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::time::Instant;
-use taghouse_crowd::CrowdVersion;
+use taghouse_crowd::{CrowdVersion, IdCounts};
 use taghouse_ingest::Landed;
 use taghouse_model::ErrorKind;
 use taghouse_produce::{Produced, ProducedTag};
@@ -13,7 +13,7 @@ use taghouse_schedule::TaskError;
 use taghouse_stream::Status;
 use taghouse_users::Compacted;
 use taghouse_wire::{
-    CompactReport, CrowdReport, IngestReport, LandReport, LiveReport, ProduceReport,
+    CompactReport, CrowdReport, IdCountsBody, IngestReport, LandReport, LiveReport, ProduceReport,
     ProducedTagBody, RefusedFile, TaskResult,
 };
 
@@ -111,8 +111,15 @@ pub(crate) fn computed(name: &str, version: &CrowdVersion, began: Instant) -> Ta
         size: version.size,
         version: version.version,
         waits: version.waits.as_ref().map(ToString::to_string),
+        ids: version.ids.map(id_counts),
         elapsed_ms: elapsed_ms(began),
     })
+}
+
+/// What became of the ids of a version, as it is shown.
+pub fn id_counts(counts: IdCounts) -> IdCountsBody {
+    let IdCounts { given, unknown, duplicates } = counts;
+    IdCountsBody { given, unknown, duplicates }
 }
 
 pub(crate) fn compacted(compacted: &Compacted, began: Instant) -> TaskResult {

@@ -71,7 +71,7 @@ impl Engine {
 fn conditions(definitions: &Definitions) -> BTreeMap<Name, BTreeSet<Name>> {
     let mut crowds: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
     let of_crowd = |crowd: &CrowdDefinition| {
-        let names = crowd.checked.names().into_iter().map(str::to_owned);
+        let names = crowd.tags().into_iter().map(str::to_owned);
         names.collect::<Vec<String>>()
     };
     for crowd in definitions.crowds.values() {

@@ -24,6 +24,22 @@ pub enum Error {
         /// What is wrong and how to fix it.
         detail: String,
     },
+    /// The query of a crowd failed.
+    #[error("crowd {crowd}: {source}")]
+    CrowdSql {
+        /// Name of the crowd.
+        crowd: Name,
+        /// What the lake said.
+        source: taghouse_lake::Error,
+    },
+    /// The query of a crowd gave something else than asked for.
+    #[error("crowd {crowd}: {detail}")]
+    CrowdSqlResult {
+        /// Name of the crowd.
+        crowd: Name,
+        /// What is wrong and how to fix it.
+        detail: String,
+    },
     /// The fold crate refused a definition or a column.
     #[error(transparent)]
     Fold(#[from] taghouse_fold::Error),
@@ -82,9 +98,10 @@ impl Error {
         match self {
             Self::NothingIngested(_)
             | Self::SqlResult { .. }
+            | Self::CrowdSqlResult { .. }
             | Self::Renumbered(_)
             | Self::TooMuchText { .. } => ErrorKind::Invalid,
-            Self::Sql { source, .. } => source.kind(),
+            Self::Sql { source, .. } | Self::CrowdSql { source, .. } => source.kind(),
             Self::Fold(error) => error.kind(),
             Self::Lake(error) => error.kind(),
             Self::Identities(error) => error.kind(),

@@ -11,6 +11,7 @@ mod by_hand;
 mod changed;
 mod chosen;
 mod columns;
+mod crowd_query;
 mod encode;
 mod error;
 mod pass;
@@ -28,6 +29,7 @@ mod tables;
 mod users;
 
 pub use chosen::{Chosen, Share};
+pub use crowd_query::{CrowdQuery, QueriedIds};
 pub use error::{Error, Result};
 pub use pinned::Pinned;
 pub use producer::{Land, Produced, ProducedTag, Producer};

@@ -71,7 +71,7 @@ pub(crate) async fn values(
 }
 
 /// The mapping, as the lake takes it; `None`: it says nothing.
-fn links(mapping: &Mapping) -> Option<RecordBatch> {
+pub(crate) fn links(mapping: &Mapping) -> Option<RecordBatch> {
     let (ids, users): (Vec<&str>, Vec<&str>) = mapping.links_by_id().unzip();
     let column = |texts: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
     let columns = [("linked_id", column(ids)), ("linked_user", column(users))];

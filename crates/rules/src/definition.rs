@@ -2,8 +2,8 @@
 
 use crate::reader::EpochUnit;
 use crate::{
-    ANONYMOUS_TAG, CrowdPolicy, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar, Sequence,
-    Session, StartAt, StateMachine, Webhook, Window,
+    ANONYMOUS_TAG, CrowdDefinition, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar,
+    Sequence, Session, StartAt, StateMachine, Webhook, Window,
 };
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -227,24 +227,6 @@ pub enum AggregateFunction {
 
 /// The most values that one user's set holds.
 pub const MAX_SET_VALUES: usize = 1000;
-
-/// `kind: crowd`
-#[derive(Debug, Clone, PartialEq)]
-pub struct CrowdDefinition {
-    /// The name, unique in the app.
-    pub name: Name,
-    /// Free text for people; nothing depends on it.
-    pub description: Option<String>,
-    /// Who is in it, as written.
-    pub expression: Predicate,
-    /// The same expression, with literals of the tags' types.
-    pub checked: Predicate<Value>,
-    /// Whether it follows the values that its tags have now, which are all live. It has no
-    /// versions.
-    pub is_live: bool,
-    /// How its versions come to answer, and for whom the rule is not asked.
-    pub policy: CrowdPolicy,
-}
 
 /// `kind: source`
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,7 @@
 //! The check of a whole set of definitions against one another.
 
 mod aggregate;
+mod crowd;
 mod crowd_policy;
 mod events;
 mod glob;
@@ -19,14 +20,13 @@ pub use events::duration;
 pub use glob::FileGlob;
 pub use source::RESERVED_PROPERTIES;
 
-use crate::check::{Naming, Scope, check_predicate};
-use crate::raw::{app::RawApp, crowd::RawCrowd};
+use crate::check::{Scope, check_predicate};
+use crate::raw::app::RawApp;
 use crate::{
-    ANONYMOUS_TAG, AppDefinition, CrowdDefinition, DefinitionError, Definitions, Document,
-    DocumentKind, EventMapping, Expression, ParsedPredicate, Predicate, Result, SourceDefinition,
-    SourceFormat, TagDefinition, TagKind, parse_and_check_predicate, suggest,
+    AppDefinition, DefinitionError, Definitions, Document, DocumentKind, EventMapping, Expression,
+    ParsedPredicate, Predicate, Result, SourceDefinition, SourceFormat, TagDefinition, TagKind,
+    parse_and_check_predicate, suggest,
 };
-use crowd_policy::policy;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use source::ColumnTypes;
@@ -68,7 +68,7 @@ impl Definitions {
         let mut types = tag::types(documents);
         types.extend(anonymous.types);
         tags.extend(anonymous.tags);
-        let crowds = crowds(documents, &types, &tags, &zone, &mut errors);
+        let crowds = crowd::check(documents, &types, &tags, &zone, &mut errors);
         let sinks = sink::check(
             documents,
             &tags.values().filter(|tag| !tag.is_anonymous()).map(|tag| tag.name.as_str()).collect(),
@@ -112,7 +112,7 @@ impl Definitions {
         let needs = self
             .crowds
             .iter()
-            .map(|(name, crowd)| (name.clone(), owned(&crowd.checked.crowds())))
+            .map(|(name, crowd)| (name.clone(), owned(&crowd.crowds())))
             .collect();
         order::dependencies_first(&needs).0
     }
@@ -339,84 +339,12 @@ fn crowd_names(documents: &[Document]) -> BTreeSet<&str> {
     documents.iter().filter(|d| d.kind == DocumentKind::Crowd).map(|d| d.name.as_str()).collect()
 }
 
-fn crowds(
-    documents: &[Document],
-    types: &BTreeMap<Name, ValueType>,
-    tags: &BTreeMap<Name, TagDefinition>,
-    zone: &TimeZone,
-    errors: &mut Errors,
-) -> BTreeMap<Name, CrowdDefinition> {
-    let names = crowd_names(documents);
-    let named = types.keys().map(Name::as_str).filter(|name| !name.starts_with(ANONYMOUS_TAG));
-    let known: Vec<&str> = named.chain(names.iter().copied()).collect();
-    let scope = Scope {
-        naming: Naming::Tags,
-        types: &|name| types.get(name).copied(),
-        crowds: &|name| names.contains(name),
-        crowds_fit: true,
-        zone,
-        known: Some(&known),
-        pending: None,
-    };
-    let mut crowds = BTreeMap::new();
-    for (document, raw) in read::<RawCrowd>(documents, DocumentKind::Crowd, errors) {
-        let name = name_of(document, errors);
-        let found = condition(document, "/expression", &raw.expression, scope, errors);
-        if let (Some(name), Some((expression, checked))) = (name, found) {
-            if let Some(problem) = unfit_for_live(&checked, tags).filter(|_| raw.live) {
-                errors.push(document.error("/live", problem));
-            }
-            let policy = policy(document, &raw, errors);
-            let (description, is_live) = (raw.description, raw.live);
-            let crowd = CrowdDefinition {
-                name: name.clone(),
-                description,
-                expression,
-                checked,
-                is_live,
-                policy,
-            };
-            crowds.insert(name, crowd);
-        }
-    }
-    let needs =
-        crowds.iter().map(|(name, crowd)| (name.clone(), owned(&crowd.checked.crowds()))).collect();
-    refuse_circles(documents, DocumentKind::Crowd, &needs, "/expression", errors);
-    crowds
-}
-
-/// Why the stream cannot follow who is in a crowd.
-fn unfit_for_live(
-    checked: &Predicate<Value>,
-    tags: &BTreeMap<Name, TagDefinition>,
-) -> Option<String> {
-    if let Some(other) = checked.crowds().first() {
-        return Some(format!(
-            "a live crowd is made of tags alone: write the rule of `{other}` in the place of crowd(\"{other}\")"
-        ));
-    }
-    let names = checked.names();
-    if names.is_empty() {
-        return Some("a live crowd follows tags, and this one names none".to_owned());
-    }
-    let is_batch = |name: &&&str| tags.get(**name).is_some_and(|tag| !tag.mode.is_live());
-    let batch = names.iter().find(is_batch)?;
-    let tag = tags.get(*batch)?;
-    Some(match tag.kind {
-        TagKind::Sql { .. } => format!(
-            "it is computed from `{batch}`, an `sql` tag, which productions keep: leave `live` out, or write the tag as an aggregate"
-        ),
-        _ => format!(
-            "it is computed from `{batch}`, which productions keep: give that tag `mode: stream` or `mode: both`"
-        ),
-    })
-}
-
+/// `pointer` gives the place of what a definition is computed from, by its name.
 fn refuse_circles(
     documents: &[Document],
     kind: DocumentKind,
     needs: &BTreeMap<Name, BTreeSet<Name>>,
-    pointer: &str,
+    pointer: &dyn Fn(&str) -> &'static str,
     errors: &mut Errors,
 ) {
     for circle in order::dependencies_first(needs).1 {
@@ -429,7 +357,7 @@ fn refuse_circles(
         let mut way: Vec<&str> = circle.iter().map(Name::as_str).collect();
         way.push(&document.name);
         errors.push(document.error(
-            pointer,
+            pointer(&document.name),
             format!("{kind}s are computed from one another in a circle: {}", way.join(" → ")),
         ));
     }

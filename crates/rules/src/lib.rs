@@ -38,6 +38,7 @@ mod check;
 mod coerce;
 mod compiled;
 mod compute;
+mod crowd;
 mod crowd_policy;
 mod definition;
 mod definitions;
@@ -71,6 +72,10 @@ pub use check::{CheckError, Names, parse_and_check_predicate};
 pub use coerce::coerce;
 pub use compiled::{Condition, Place, Row};
 pub use compute::{Computed, Misfit, fit};
+pub use crowd::{
+    CrowdCondition, CrowdDefinition, CrowdSample, CrowdSize, CrowdSource, CrowdTop, IdList,
+    MAX_LISTED_IDS, Percent, TopEnd,
+};
 pub use crowd_policy::{
     CrowdChecks, CrowdPolicy, KEPT_VERSIONS, LEAST_REFRESH_MS, MAX_KEPT_VERSIONS, MAX_OVERRIDES,
     RolloutPlan, Share,

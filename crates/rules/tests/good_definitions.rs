@@ -9,9 +9,9 @@ use rust_decimal::Decimal;
 use std::path::Path;
 use taghouse_model::{Name, Value, ValueType};
 use taghouse_rules::{
-    AggregateFunction, CrowdChecks, CrowdPolicy, Definitions, Document, DocumentKind, EventMapping,
-    Expression, RolloutPlan, Scalar, Share, SourceFormat, StepKind, TagKind, TimeFormat, Trigger,
-    UnknownColumns, Window, parse_definitions,
+    AggregateFunction, CrowdChecks, CrowdPolicy, CrowdSource, Definitions, Document, DocumentKind,
+    EventMapping, Expression, RolloutPlan, Scalar, Share, SourceFormat, StepKind, TagKind,
+    TimeFormat, Trigger, UnknownColumns, Window, parse_definitions,
 };
 
 const GOOD: &str = include_str!("definitions/good.yaml");
@@ -187,16 +187,16 @@ fn conditions_on_events_are_anonymous_tags_that_equal_ones_share() {
     let texts: Vec<_> = anonymous.iter().filter_map(|tag| tag.description.as_deref()).collect();
     assert_eq!(anonymous.len(), 4, "the first of both crowds is one tag: {texts:?}");
     let names = |crowd: &str| -> Vec<String> {
-        let names = definitions.crowds[crowd].checked.names();
+        let names = definitions.crowds[crowd].tags();
         names.into_iter().map(str::to_owned).collect()
     };
     let shared = names("five_times_of_late");
     assert!(names("thrice_of_late").iter().any(|name| shared.contains(name)));
 
-    let checked = &definitions.crowds["five_times_of_late"].checked;
+    let checked = &definitions.crowds["five_times_of_late"].rule().unwrap().checked;
     assert!(checked.matches(&|_| None), "a sum of nothing is under 100");
     let twice = |name: &str| name.starts_with("__did").then_some(Value::Int(2));
-    assert!(!definitions.crowds["thrice_of_late"].checked.matches(&twice));
+    assert!(!definitions.crowds["thrice_of_late"].rule().unwrap().checked.matches(&twice));
 
     let (_, asked) = definitions
         .check_expression("did(\"purchase\", within 30d, where unit_price > 10)")
@@ -204,6 +204,33 @@ fn conditions_on_events_are_anonymous_tags_that_equal_ones_share() {
     assert_eq!(asked.names().len(), 1, "a question may ask what a crowd does");
     let unknown = definitions.check_expression("did(\"purchase\", within 31d)").unwrap_err();
     assert!(unknown.to_string().contains("no crowd that was produced asks for"), "{unknown}");
+}
+
+/// The canonical text of a crowd is what versions are told by.
+#[test]
+fn crowds_are_made_in_several_ways() {
+    let definitions = good();
+    let crowds = definitions.crowds.values().filter(|c| c.name.as_str().starts_with("kind_"));
+    let texts: Vec<String> =
+        crowds.map(|c| format!("{}: {} {}", c.name, c.source.kind(), c.source)).collect();
+    assert_eq!(
+        texts,
+        [
+            "kind_ids: ids ids: 2 (xxh3 d9fbb2265bf748fcb5eb62eea5494c52)",
+            "kind_sample: sample sample 5%, salt \"kind_sample\", of crowd(\"kind_top\") && did(\"refund\", within 90d)",
+            "kind_sample_of_all: sample sample 100, salt \"spring\"",
+            "kind_sql: sql sql SELECT user_id FROM events",
+            "kind_top: top top 1000, lowest orders_30d, among orders_30d >= 1",
+            "kind_top_share: top top 0.5%, highest orders_30d",
+        ]
+    );
+    let CrowdSource::Ids(list) = &definitions.crowds["kind_ids"].source else { panic!("ids") };
+    assert_eq!(*list.ids, ["ann", "0042", "ann"], "as written");
+    let tags = |crowd: &str| definitions.crowds[crowd].tags().len();
+    assert_eq!((tags("kind_top"), tags("kind_sample"), tags("kind_sql")), (1, 1, 0));
+    let order = definitions.crowd_order();
+    let at = |name: &str| order.iter().position(|n| n.as_str() == name).unwrap();
+    assert!(at("kind_top") < at("kind_sample"), "{order:?}");
 }
 
 #[test]
@@ -217,12 +244,15 @@ fn what_is_needed_comes_first() {
             assert!(at(need.as_str()) < at(name.as_str()), "{need} comes after {name}");
         }
     }
+    let order = definitions.crowd_order();
+    let crowds: Vec<&str> =
+        names(&order).into_iter().filter(|name| !name.starts_with("kind_")).collect();
     assert_eq!(
-        names(&definitions.crowd_order()),
+        crowds,
         ["awake", "best", "careful", "five_times_of_late", "left_it", "thrice_of_late"]
     );
     assert_eq!(
-        definitions.crowds["best"].expression.to_string(),
+        definitions.crowds["best"].source.to_string(),
         "band == \"gold\" && crowd(\"awake\")"
     );
 }

@@ -432,5 +432,5 @@ impl Stream {
 }
 
 fn expression(definitions: &Definitions, crowd: &Name) -> String {
-    definitions.crowds.get(crowd).map(|crowd| crowd.expression.to_string()).unwrap_or_default()
+    definitions.crowds.get(crowd).map(|crowd| crowd.source.to_string()).unwrap_or_default()
 }

@@ -197,10 +197,11 @@ fn add_crowds(tags: &mut Vec<LiveTag>, definitions: &Definitions, part: Part<'_>
     let with_states = tags.iter().take_while(|tag| tag.has_states()).count();
     let mut watches = Watches::default();
     for crowd in definitions.crowds.values().filter(|crowd| crowd.is_live) {
-        let rule = TagKind::Expression(Expression::Condition(crowd.checked.clone()));
+        let Some(checked) = crowd.rule().map(|rule| &rule.checked) else { continue };
+        let rule = TagKind::Expression(Expression::Condition(checked.clone()));
         let Some(fold) = derived(definitions, ValueType::Bool, &rule) else { continue };
-        let inputs = named(tags, crowd.checked.names().into_iter());
-        let is_whole = inputs.len() == crowd.checked.names().len();
+        let inputs = named(tags, checked.names().into_iter());
+        let is_whole = inputs.len() == checked.names().len();
         if matches!(part, Part::StatesBut(_)) || !is_whole {
             continue;
         }
@@ -209,7 +210,7 @@ fn add_crowds(tags: &mut Vec<LiveTag>, definitions: &Definitions, part: Part<'_>
         let moving = rule.moves().then(|| Box::new(rule));
         if moving.is_none() && inputs.iter().all(|(_, at)| *at < with_states) {
             let types: Vec<ValueType> = inputs.iter().map(|(_, at)| tags[*at].value_type).collect();
-            watches.add(tags.len(), &crowd.checked, &inputs, &types);
+            watches.add(tags.len(), checked, &inputs, &types);
         }
         let kind = LiveKind::Derived(Derived { fold, moving, inputs });
         let (name, value_type) = (crowd.name.clone(), ValueType::Bool);

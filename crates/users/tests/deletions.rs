@@ -138,7 +138,7 @@ impl House {
         let shown = self.crowds.list(app).await.unwrap();
         let older = |crowd: &CrowdDefinition| {
             let least =
-                crowd.expression.to_string().rsplit(' ').next().unwrap().parse::<u32>().unwrap();
+                crowd.source.to_string().rsplit(' ').next().unwrap().parse::<u32>().unwrap();
             (least + 1..USERS)
                 .filter(|n| !gone.contains(n))
                 .map(|n| format!("u{n}"))

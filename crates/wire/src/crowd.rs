@@ -11,7 +11,10 @@ pub struct CrowdBody {
     /// The definition, as it was applied.
     #[schema(required)]
     pub description: Option<String>,
-    /// The expression, as defined now.
+    /// What makes it, by the key of its definition: `expression`, `ids`, `top`, `sample` or `sql`.
+    #[serde(default)]
+    pub made_by: String,
+    /// The definition as it is now, in canonical text: of a rule its expression.
     pub expression: String,
     /// Whether it is live: its members are those who match now.
     #[serde(default)]
@@ -23,6 +26,10 @@ pub struct CrowdBody {
     /// That version's number; `null` also of a live crowd, which has none.
     #[schema(required)]
     pub version: Option<u64>,
+    /// What became of the ids that made that version; `null`: it is not made of ids.
+    #[serde(default)]
+    #[schema(required)]
+    pub ids: Option<IdCountsBody>,
     /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset; of a live
     /// crowd, the instant that its tags' values are as of.
     #[schema(required)]
@@ -30,8 +37,8 @@ pub struct CrowdBody {
     /// The newest, if it differs: the version then mixes data of different times.
     #[schema(required)]
     pub newest_as_of: Option<String>,
-    /// Present if the expression was changed and not computed since: the version of the old
-    /// expression, which still answers.
+    /// Present if the definition was changed and not computed since: the version of the old
+    /// definition, which still answers.
     #[schema(required)]
     pub answering: Option<Answering>,
     /// Where it is in its life.
@@ -97,10 +104,21 @@ pub struct RolloutBody {
     pub next: Option<String>,
 }
 
+/// What became of the ids that made a version, when it was computed. The rest of them are its users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct IdCountsBody {
+    /// How many there were.
+    pub given: u64,
+    /// How many belong to no user, the rows of a query without an id among them.
+    pub unknown: u64,
+    /// How many were of a user whom another one had given already.
+    pub duplicates: u64,
+}
+
 /// A version that still answers although its crowd was changed since.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Answering {
-    /// The expression it was computed from.
+    /// The definition it was computed from, in canonical text.
     pub expression: String,
     /// How many members it has.
     pub size: u64,
@@ -124,8 +142,12 @@ pub struct VersionBody {
     pub size: u64,
     /// Whether it answers now.
     pub current: bool,
-    /// The expression it was computed from.
+    /// The definition it was computed from, in canonical text: of a rule its expression.
     pub expression: String,
+    /// What became of the ids that made it; `null`: it is not made of ids.
+    #[serde(default)]
+    #[schema(required)]
+    pub ids: Option<IdCountsBody>,
     /// The index's revision it was computed from.
     pub revision: u64,
     /// The oldest as-of time of the tags that it used, ISO 8601 with the app's offset.

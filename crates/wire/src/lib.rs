@@ -55,9 +55,9 @@ pub use count::{
     CountAnswer, CountLine, CountRequest, EstimateAnswer, Refusal, SampleAnswer, SampleRequest,
 };
 pub use crowd::{
-    Answering, BlendBody, CrowdBody, CrowdList, CrowdState, DifferenceBody, MovedBody,
-    PublishRequest, RefreshRequest, RolloutBody, RolloutRequest, VersionBody, VersionList,
-    WaitingBody,
+    Answering, BlendBody, CrowdBody, CrowdList, CrowdState, DifferenceBody, IdCountsBody,
+    MovedBody, PublishRequest, RefreshRequest, RolloutBody, RolloutRequest, VersionBody,
+    VersionList, WaitingBody,
 };
 pub use definition::{
     ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange, StateSizeBody,

@@ -1,6 +1,6 @@
 //! The `result` of each task of a run.
 
-use crate::ParityReport;
+use crate::{IdCountsBody, ParityReport};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -170,6 +170,9 @@ pub struct CrowdReport {
     #[serde(default)]
     #[schema(required)]
     pub waits: Option<String>,
+    /// What became of the ids that it is made of, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdCountsBody>,
     /// How long it took.
     pub elapsed_ms: u64,
 }

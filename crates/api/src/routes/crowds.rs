@@ -13,8 +13,8 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use taghouse_crowd::{CrowdVersion, CrowdVersions};
-use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
+use taghouse_engine::{Engine, id_counts};
 use taghouse_model::{ErrorKind, Name, TimestampMs};
 use taghouse_rules::{CrowdDefinition, Share};
 use taghouse_wire::{
@@ -45,7 +45,7 @@ async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<Crow
     let body = |definition: &CrowdDefinition| {
         let answering =
             computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
-        let expression = definition.expression.to_string();
+        let expression = definition.source.to_string();
         let is_present = |version: &&CrowdVersion| version.is_of(definition);
         let current = answering.filter(is_present);
         let before = answering.filter(|version| !is_present(version));
@@ -57,10 +57,12 @@ async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<Crow
         CrowdBody {
             name: definition.name.to_string(),
             description: definition.description.clone(),
+            made_by: definition.source.kind().to_owned(),
             expression,
             live: definition.is_live,
             size: current.map(|current| current.size),
             version: versioned.map(|current| current.version),
+            ids: versioned.and_then(|current| current.ids).map(id_counts),
             as_of: as_of_ms.map(|ms| local(ms, zone)),
             newest_as_of: versioned.and_then(newest).map(|ms| local(ms, zone)),
             answering: before.map(|version| Answering {

@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_crowd::{CrowdVersion, CrowdVersions, Moved, Rollout};
-use taghouse_engine::Engine;
 use taghouse_engine::clock_text::{instant, local};
+use taghouse_engine::{Engine, id_counts};
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_rules::{Share, duration};
 use taghouse_wire::{
@@ -73,6 +73,7 @@ fn version_body(version: CrowdVersion, current: u64, zone: &TimeZone) -> Version
         size: version.size,
         current: version.version == current,
         expression: version.expression,
+        ids: version.ids.map(id_counts),
         revision: version.revision,
         as_of: version.oldest_as_of_ms.map(|ms| local(ms, zone)),
         created: instant(version.created_ms),

@@ -65,7 +65,7 @@ impl Told<'_> {
 
     fn version(&self, version: &CrowdVersion, crowd: &CrowdDefinition) -> WhyVersion {
         let newest = version.newest_as_of_ms.filter(|ms| Some(*ms) != version.oldest_as_of_ms);
-        let is_former = version.expression != crowd.expression.to_string();
+        let is_former = version.expression != crowd.source.to_string();
         WhyVersion {
             version: version.version,
             created_at: local(version.created_ms, self.zone()),

@@ -17,7 +17,10 @@ use taghouse_index::{
     Changes, Index, LiveOptions, Op, Publication, SegmentBuilder, TagChange, TagPublication,
 };
 use taghouse_model::{AppId, Clock, Name, TimestampMs, Value, ValueType};
-use taghouse_rules::{AppDefinition, CrowdDefinition, CrowdPolicy, Definitions, parse_predicate};
+use taghouse_rules::{
+    AppDefinition, CrowdCondition, CrowdDefinition, CrowdPolicy, CrowdSource, Definitions,
+    parse_predicate,
+};
 
 pub(crate) struct Shop {
     pub(crate) app: AppId,
@@ -151,14 +154,13 @@ impl Shop {
 
     /// Defines a crowd and gives the definition.
     pub(crate) fn define(&mut self, name: &str, text: &str) -> CrowdDefinition {
-        let expression = parse_predicate(text).unwrap();
+        let written = parse_predicate(text).unwrap();
         let types = |name: &str| TAGS.iter().find(|(tag, _)| *tag == name).map(|(_, ty)| *ty);
-        let checked = expression.check(&types, &|_| true, &jiff::tz::TimeZone::UTC).unwrap();
+        let checked = written.check(&types, &|_| true, &jiff::tz::TimeZone::UTC).unwrap();
         let crowd = CrowdDefinition {
             name: Name::new(name).unwrap(),
             description: None,
-            expression,
-            checked,
+            source: CrowdSource::Rule(CrowdCondition { written, checked }),
             is_live: false,
             policy: CrowdPolicy::default(),
         };

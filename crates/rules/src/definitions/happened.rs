@@ -34,7 +34,8 @@ pub(super) fn anonymous_tags(
     let mut made = AnonymousTags::default();
     // What is wrong with a crowd otherwise is said when it is checked.
     for (document, raw) in read::<RawCrowd>(documents, DocumentKind::Crowd, &mut Errors::new()) {
-        let Ok(parsed) = ParsedPredicate::parse(&raw.expression) else { continue };
+        let Some((pointer, text)) = raw.condition() else { continue };
+        let Ok(parsed) = ParsedPredicate::parse(text) else { continue };
         for happened in parsed.tree().happened() {
             let Some(name) = happened.tag_name() else { continue };
             let live = raw.live;
@@ -45,10 +46,10 @@ pub(super) fn anonymous_tags(
                 continue;
             }
             let mut wrong = Errors::new();
-            let found = Anonymous { document, inputs, errors: &mut wrong }.tag(happened);
+            let found = Anonymous { document, pointer, inputs, errors: &mut wrong }.tag(happened);
             errors.extend(wrong.into_iter().map(|error| {
                 let message = format!("`{happened}`: {}", error.message);
-                document.error("/expression", message)
+                document.error(pointer, message)
             }));
             let lenient = match happened {
                 Happened::Did(_) => ValueType::Int,
@@ -70,6 +71,8 @@ pub(super) fn anonymous_tags(
 /// Makes a tag, by the same checks as for one that is defined.
 struct Anonymous<'a> {
     document: &'a Document,
+    /// Where the condition stands.
+    pointer: &'static str,
     inputs: &'a Inputs<'a>,
     errors: &'a mut Errors,
 }
@@ -107,7 +110,7 @@ impl Anonymous<'_> {
             Ok(checked) => Some(checked.ty),
             Err(error) => {
                 let message = format!("{}: {error}", function.as_str());
-                self.errors.push(self.document.error("/expression", message));
+                self.errors.push(self.document.error(self.pointer, message));
                 None
             }
         }

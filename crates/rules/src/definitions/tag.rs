@@ -58,7 +58,7 @@ pub(super) fn check(
         }
     }
     let needs = tags.iter().map(|(name, tag)| (name.clone(), tag.kind.tags())).collect();
-    refuse_circles(documents, DocumentKind::Tag, &needs, "", errors);
+    refuse_circles(documents, DocumentKind::Tag, &needs, &|_| "", errors);
     tags
 }
 

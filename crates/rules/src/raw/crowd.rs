@@ -1,10 +1,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A named set of users, given by a condition over tags and other crowds.
+/// A named set of users. Exactly one of `expression`, `ids`, `top`, `sample` and `sql` says who is
+/// in it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "a crowd")]
+#[schemars(
+    title = "a crowd",
+    extend("oneOf" = [
+        {"required": ["expression"]}, {"required": ["ids"]}, {"required": ["top"]}, {"required": ["sample"]}, {"required": ["sql"]}
+    ])
+)]
 pub(crate) struct RawCrowd {
     /// What this document defines.
     pub(crate) kind: CrowdKind,
@@ -15,9 +21,28 @@ pub(crate) struct RawCrowd {
     /// Free text for people; nothing depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
-    /// Who is in it, such as `spend_365d >= 5000 && !(refunds_90d >= 1)`. Operators: && || ! == !=
-    /// < <= > >=, in (…), between … and …, like 'a%', is set, crowd("other").
-    pub(crate) expression: String,
+    /// A condition over tags and other crowds, such as `spend_365d >= 5000 && !(refunds_90d >= 1)`.
+    /// Operators: && || ! == != < <= > >=, in (…), between … and …, like 'a%', is set,
+    /// crowd("other").
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expression: Option<String>,
+    /// The ids of its users, 1 to 10,000; any id of a user will do. Who is not known when the crowd
+    /// is computed is not in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 10000))]
+    pub(crate) ids: Option<Vec<String>>,
+    /// The users with the largest or the smallest numbers of a tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) top: Option<RawTop>,
+    /// Some users, by chance. The same users are chosen each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sample: Option<RawSample>,
+    /// A read-only SELECT over the app's tables that gives the column user_id; productions run it.
+    /// {as_of} stands for the as-of time. Events and attributes before that time are seen
+    /// (`all_events` and `all_attributes` hold those of all times), and of tables of tags the rows
+    /// of that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sql: Option<String>,
     /// Whether the crowd is of the values that its tags have now, and not of those of the last
     /// production. Each tag in the expression must be live, too: `mode: stream` or `mode: both`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -102,4 +127,72 @@ pub(crate) struct RawRollout {
 pub(crate) enum CrowdKind {
     /// A named set of users.
     Crowd,
+}
+
+/// The users with the largest or the smallest numbers of a tag: exactly `users` of them, or a
+/// `share` of those who have a value. Of users with equal numbers at the edge, chance decides: the
+/// same way each time.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a ranking", extend("oneOf" = [{"required": ["users"]}, {"required": ["share"]}]))]
+pub(crate) struct RawTop {
+    /// A tag of numbers, dates or times. Who has no value is not in it.
+    pub(crate) by: String,
+    /// How many users; all, if there are fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub(crate) users: Option<i64>,
+    /// Which share of those who have a value, rounded up to whole users, such as 10% or 0.5%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) share: Option<String>,
+    /// Default: highest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) order: Option<RawOrder>,
+    /// Only users for whom this condition over tags and other crowds holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) among: Option<String>,
+}
+
+/// Which numbers come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawOrder {
+    /// The largest.
+    Highest,
+    /// The smallest.
+    Lowest,
+}
+
+/// Some users, chosen by a hash of their id and the salt: the same ones each time, whoever else
+/// there is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a sample", extend("oneOf" = [{"required": ["users"]}, {"required": ["share"]}]))]
+pub(crate) struct RawSample {
+    /// Exactly so many users, those with the smallest hashes; all, if there are fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub(crate) users: Option<i64>,
+    /// Each user with this chance, such as 5% or 0.5%. A larger share has all users of a smaller
+    /// one with the same salt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) share: Option<String>,
+    /// Only users for whom this condition over tags and other crowds holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) of: Option<String>,
+    /// With another salt others are chosen; two crowds with the same salt choose the same users.
+    /// Default: the crowd's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub(crate) salt: Option<String>,
+}
+
+impl RawCrowd {
+    /// The condition that is all or a part of it, and where it stands.
+    pub(crate) fn condition(&self) -> Option<(&'static str, &str)> {
+        let of_top = || Some(("/top/among", self.top.as_ref()?.among.as_deref()?));
+        let of_sample = || Some(("/sample/of", self.sample.as_ref()?.of.as_deref()?));
+        let rule = self.expression.as_deref().map(|text| ("/expression", text));
+        rule.or_else(of_top).or_else(of_sample)
+    }
 }

@@ -25,9 +25,11 @@ fn notes(tag: &TagBody) -> String {
 const SHOWN_CHARS: usize = 160;
 
 fn short(expression: &str) -> String {
+    // A query may stand on several lines.
+    let expression = expression.replace(['\n', '\r', '\t'], " ");
     match expression.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &expression[..end]),
-        None => expression.to_owned(),
+        None => expression,
     }
 }
 
