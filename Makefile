@@ -46,8 +46,8 @@ lint: ## check the format and all of clippy's warnings
 
 docs: ## write the generated pages of the book in docs/, examples/taghouse.toml, and what its examples print; look at the difference before you commit it
 	@scripts/setup.sh build
-	UPDATE_DOCS=1 cargo test --workspace --test book $(ARGS)
-	UPDATE_DOCS=1 cargo test --workspace --bin taghouse -- manual example_of_the_repository
+	UPDATE_DOCS=1 cargo test --workspace $(KAFKA) --test book $(ARGS)
+	UPDATE_DOCS=1 cargo test --workspace $(KAFKA) --bin taghouse -- manual example_of_the_repository
 
 bench: ## compare with other engines, write bench/REPORT.md. ONLY=crowd for one group, ARGS="--row nested" for one of its rows; PROFILE=demo where a release takes too long to build
 	@scripts/setup.sh bench
