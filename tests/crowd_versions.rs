@@ -278,4 +278,7 @@ fn nothing_answers_until_the_first_version_is_approved() {
     assert_eq!(state(&site), "active");
     let members = members_at_once(&house);
     assert!(members.contains("u0") && !members.contains("u1"), "{members:?}");
+    let why = house.ok(&["why", "u0", "busy"]);
+    assert!(why.contains("the crowd names the user under `always`\nno  orders >= 2"), "{why}");
+    assert!(!why.contains("otherwise"), "{why}");
 }

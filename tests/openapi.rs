@@ -66,7 +66,7 @@ impl Shop {
             "-f",
             house.file("other.yaml", "kind: app\nid: other\ntime_zone: UTC\n").to_str().unwrap(),
         ]);
-        let live = "{kind: tag, name: seen_live, type: int, mode: stream, aggregate: {events: [seen], function: count}}";
+        let live = "{kind: tag, name: seen_live, type: int, mode: stream, aggregate: {events: [seen], function: count}}\n---\n{kind: crowd, name: listed, import: {}}";
         let live = house.file("live.yaml", live);
         house.ok(&["--app", "corner", "apply", "-f", live.to_str().unwrap()]);
         // Nobody listens there, and the secret is not set: what comes of a call is in its answer.
@@ -142,6 +142,7 @@ impl Shop {
     fn filled(&self, text: &str) -> String {
         let mut text = text
             .replace("{app}", "corner")
+            .replace("{crowd}/import", "listed/import")
             .replace("{crowd}", "others")
             .replace("{tag}", "purchases")
             .replace("{sink}", "hook")

@@ -19,7 +19,7 @@ ORDERS = b"""id,user,event,time,sku,amount
 3,bob,purchase,2026-06-20T10:00:00,s2,20.00
 4,eve,visit,2026-06-20T10:00:00,,
 """
-LIVE = "{kind: tag, name: seen_live, type: int, mode: stream, aggregate: {events: [seen], function: count}}"
+LIVE = "{kind: tag, name: seen_live, type: int, mode: stream, aggregate: {events: [seen], function: count}}\n---\n{kind: crowd, name: listed, import: {}}"
 TREE = {"compare": {"name": "purchases", "op": ">=", "literal": 1}}
 
 
@@ -110,15 +110,20 @@ def questions(call):
     assert (compared.crowd, compared.base) == (1, 3)
 
 
-def tags_and_crowds(call):
+def tags_and_crowds(call, file):
     tags = {tag.name: tag for tag in call("list_tags", APP).tags}
     assert tags["purchases"].sum_ == "3", tags
     values = call("list_tag_values", APP, "purchases", limit=5).values
     assert sorted((value.value, value.users) for value in values) == [(1, 1), (2, 1)], values
-    assert {crowd.name for crowd in call("list_crowds", APP).crowds} == {"high_spenders", "others"}
+    assert {crowd.name for crowd in call("list_crowds", APP).crowds} == {"high_spenders", "listed", "others"}
     assert call("get_crowd", APP, "others").size == 2
     version = call("list_crowd_versions", APP, "others").versions[0].version
     assert call.run(call("refresh_crowds", APP, success=202, body=call.body("RefreshRequest", {"crowds": ["high_spenders"]}))).kind == "refresh"
+    upload = call("begin_upload", APP, success=201)
+    call("send_file", APP, upload.id, success=204, name="ids.csv", body=file(payload=io.BytesIO(b"ann\nnobody\n")))
+    run = call.run(call("import_crowd", APP, "listed", success=202, body=call.body("ImportRequest", {"upload": upload.id})))
+    assert (run.tasks[0].result.matched, run.tasks[0].result.unknown) == (1, 1), run
+    assert call("list_import_rows", APP, "listed", run.tasks[0].result.version).splitlines()[1:] == ['2,2,"it is the id of nobody"']
     difference = call("compare_crowd_versions", APP, "others", from_=version)
     assert (difference.to, difference.entered.count, difference.left.sample) == (version, 0, [])
     assert call("pin_crowd_version", APP, "others", version).versions[0].pinned
@@ -223,7 +228,7 @@ def main(document_file, base, key, shop, work):
     backup(call)
     data(call, types.File)
     questions(call)
-    tags_and_crowds(call)
+    tags_and_crowds(call, types.File)
     users(call)
     sinks(call)
     audit(call)

@@ -106,6 +106,12 @@ pub(crate) const ROWS: &[Row] = &[
     get("get_crowd", READ, ""),
     get("list_crowd_versions", READ, ""),
     json("refresh_crowds", edit(202), r#"{"crowds": ["high_spenders"], "dependents": false}"#),
+    json(
+        "import_crowd",
+        edit(202),
+        r#"{"upload": "{upload}", "mode": "append", "batch": "made-{number}"}"#,
+    ),
+    get("list_import_rows", READ, ""),
     get("compare_crowd_versions", READ, "from={version}&sample=5"),
     json("roll_back_crowd", edit(200), r#"{"version": {version}}"#),
     json("publish_crowd", edit(200), "{}"),

@@ -87,11 +87,11 @@ fn crowds_of_every_kind_are_one_set_however_they_are_asked() {
             "crowd listed: there is no user for 1 of its 5 ids: \"no one\""
         ])
     );
-    let counts = json!({"given": 5, "unknown": 1, "duplicates": 1});
+    let counts = json!({"given": 5, "unknown": 1, "duplicates": 1, "invalid": 0});
     assert_eq!(crowd(&report, "listed")["ids"], counts);
     assert_eq!(
         crowd(&report, "everybody_twice")["ids"],
-        json!({"given": 8, "unknown": 2, "duplicates": 2})
+        json!({"given": 8, "unknown": 2, "duplicates": 2, "invalid": 0})
     );
     let listed = house.json(&["crowds"]);
     assert_eq!(crowd(&listed, "listed")["ids"], counts);
@@ -125,7 +125,10 @@ fn crowds_of_every_kind_are_one_set_however_they_are_asked() {
     assert_eq!(all_members(&house), left, "renumbered");
 
     let report = house.json(&["produce", "--as-of", AS_OF]);
-    assert_eq!(crowd(&report, "listed")["ids"], json!({"given": 5, "unknown": 2, "duplicates": 1}));
+    assert_eq!(
+        crowd(&report, "listed")["ids"],
+        json!({"given": 5, "unknown": 2, "duplicates": 1, "invalid": 0})
+    );
     let after = all_members(&house);
     assert_eq!(after[1], set(&["bob"]), "the next one");
     assert!(after[3].is_superset(&left[3]) && after[3].len() == 2, "those chosen stay chosen");

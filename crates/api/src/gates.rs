@@ -239,6 +239,7 @@ mod tests {
             "/api/v1/apps/{app}/runs/{id}",
             "/api/v1/apps/{app}/compact",
             "/api/v1/apps/{app}/crowds/{crowd}/export",
+            "/api/v1/apps/{app}/crowds/{crowd}/import",
             "/api/v1/apps/{app}/crowds/{crowd}/publish",
             "/api/v1/apps/{app}/crowds/{crowd}/rollback",
             "/api/v1/apps/{app}/crowds/{crowd}/rollout",

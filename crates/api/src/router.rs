@@ -6,9 +6,9 @@ use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, feed, flags, identities, ingest,
-    input, judge, keys, landing, live, metrics, parity, person, probes, produce, runs, sinks, tags,
-    track, tracking_settings, uploads, user_crowds, users, versions, why,
+    apps, audit, backups, changes, crowds, definitions, export, feed, flags, identities, imports,
+    ingest, input, judge, keys, landing, live, metrics, parity, person, probes, produce, runs,
+    sinks, tags, track, tracking_settings, uploads, user_crowds, users, versions, why,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::server::Shared;
@@ -82,11 +82,23 @@ fn whole() -> OpenApiRouter<Shared> {
         .routes(routes!(backups::create))
         .routes(routes!(sinks::retry))
         .routes(routes!(crowds::refresh))
+        .routes(routes!(imports::start))
         .routes(routes!(versions::publish))
         .routes(routes!(versions::roll_back))
         .routes(routes!(versions::roll_out))
         .routes(routes!(versions::pin, versions::unpin))
         .layer(middleware::from_fn(to_the_end))
+}
+
+/// Crowds and their versions, to read.
+fn of_crowds() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(crowds::list))
+        .routes(routes!(crowds::get))
+        .routes(routes!(versions::list))
+        .routes(routes!(versions::difference))
+        .routes(routes!(imports::rows))
+        .routes(routes!(export::export))
 }
 
 /// What became of the change feed on its way out.
@@ -139,11 +151,7 @@ fn parts() -> Parts {
         .routes(routes!(histogram::histogram))
         .routes(routes!(overlap::overlap))
         .routes(routes!(compare::compare))
-        .routes(routes!(crowds::list))
-        .routes(routes!(crowds::get))
-        .routes(routes!(versions::list))
-        .routes(routes!(versions::difference))
-        .routes(routes!(export::export))
+        .merge(of_crowds())
         .routes(routes!(changes::change, feed::follow))
         .routes(routes!(identities::get))
         .routes(routes!(identities::link))

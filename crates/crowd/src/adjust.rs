@@ -12,6 +12,26 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// Members whose ids are looked up at once.
 const AT_ONCE: usize = 8192;
+/// What the buckets of a holdout are for.
+const HOLDOUT: &str = "holdout";
+
+/// What a definition says of one user, whatever the rule says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exception {
+    /// The user is named under `never`, and is not in the crowd.
+    Never,
+    /// The user is named under `always`, and is in it.
+    Always,
+    /// The user is of the holdout, and is not in it.
+    Holdout,
+}
+
+impl Exception {
+    /// Whether such a user is in the crowd.
+    pub fn is_in(self) -> bool {
+        self == Self::Always
+    }
+}
 
 /// What is changed of the users whom a rule gives.
 pub(crate) struct Adjustments {
@@ -40,6 +60,26 @@ impl Crowds {
         Some(Adjustments { holdout: policy.holdout, always, never })
     }
 
+    /// What a definition says of a user who exists, by the id that they have now. The order is that in
+    /// which adjustments are made, the last first.
+    pub(crate) async fn exception(
+        &self,
+        app: &AppId,
+        crowd: &CrowdDefinition,
+        user: &str,
+    ) -> Option<Exception> {
+        let Adjustments { holdout, always, never } = self.adjustments(app, crowd).await?;
+        let user = self.user_of(app, user).await;
+        let names = |ids: &[String]| ids.iter().any(|id| *id == *user);
+        let is_held_out = || Buckets::of(app, HOLDOUT, crowd.name.as_str()).holds(holdout, &user);
+        match () {
+            () if names(&never) => Some(Exception::Never),
+            () if names(&always) => Some(Exception::Always),
+            () if is_held_out() => Some(Exception::Holdout),
+            () => None,
+        }
+    }
+
     /// A rule's users with the adjustments made. Somebody who is just being deleted may be among
     /// those who are named.
     pub(crate) async fn adjusted(
@@ -50,7 +90,7 @@ impl Crowds {
         adjustments: Adjustments,
         users: Bitmap,
     ) -> Result<Bitmap> {
-        let buckets = Buckets::of(app, "holdout", crowd);
+        let buckets = Buckets::of(app, HOLDOUT, crowd);
         blocking(move || adjusted(&buckets, &dictionary, &adjustments, users)).await
     }
 }

@@ -1,15 +1,19 @@
 use crate::adjust::digest;
 use crate::crowds::POINTER_KIND;
 use crate::gate::gate;
+use crate::import::Base;
 use crate::known::{KnownVersion, versions_of};
 use crate::loaded_set::LoadedSet;
 use crate::made::Made;
-use crate::version::{folder, object, version_of};
-use crate::{CrowdVersion, CrowdVersions, Crowds, Error, GivenUsers, Result};
+use crate::version::{folder, object, rows_of, version_of};
+use crate::{
+    CrowdVersion, CrowdVersions, Crowds, Error, GivenUsers, Import, ImportMode, Imported, Result,
+};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use std::collections::HashSet;
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_catalog::Change;
@@ -22,10 +26,17 @@ const ATTEMPTS: u32 = 5;
 /// How many leftover objects of one version, by stopped processes, are skipped.
 const MAX_LEFTOVERS: u32 = 100;
 
+/// The objects of a version.
+fn objects_of(version: &CrowdVersion) -> impl Iterator<Item = &str> {
+    std::iter::once(version.object.as_str()).chain(version.rows.as_deref())
+}
+
 /// A version that is not written yet.
 pub(crate) struct Computed {
     pub(crate) version: CrowdVersion,
     pub(crate) set: Arc<Bitmap>,
+    /// The rows of the file that made it that gave no user, if there are any.
+    pub(crate) rows: Option<Bytes>,
 }
 
 /// A version whose object is written, and that is not published yet.
@@ -47,7 +58,7 @@ pub(crate) struct Edit<'a> {
 
 impl<'a> Edit<'a> {
     pub(crate) fn of(app: &'a AppId, crowd: &'a str, versions: CrowdVersions) -> Self {
-        let objects = versions.versions.iter().map(|version| version.object.clone()).collect();
+        let objects = versions.versions.iter().flat_map(objects_of).map(str::to_owned).collect();
         Self { app, crowd, versions, objects, written: Vec::new() }
     }
 }
@@ -81,6 +92,23 @@ impl Crowds {
         crowd: &CrowdDefinition,
         given: Option<&GivenUsers>,
     ) -> Result<CrowdVersion> {
+        match self.make(definitions, crowd, given, None).await? {
+            Imported::Version(version) => Ok(version),
+            // Only an import can have been made before.
+            Imported::Before { .. } => {
+                Err(Error::BrokeOff("a computation was taken for an import".to_owned()))
+            }
+        }
+    }
+
+    /// Computes a crowd, or imports into it, and publishes the version.
+    pub(crate) async fn make(
+        &self,
+        definitions: &Definitions,
+        crowd: &CrowdDefinition,
+        given: Option<&GivenUsers>,
+        import: Option<&Import>,
+    ) -> Result<Imported> {
         let app = &definitions.app.id;
         let name = crowd.name.as_str();
         // From the snapshot to the publication the users are not renumbered. Deletions may happen:
@@ -92,13 +120,24 @@ impl Crowds {
             let revision = before.as_ref().map(|pointer| pointer.revision);
             let mut versions = match before.map(|pointer| versions_of(name, pointer.value)) {
                 Some(Ok(versions)) => versions,
+                // What an import adds to is lost then, and must not be taken for nobody.
+                Some(Err(error))
+                    if import.is_some_and(|import| import.mode != ImportMode::Replace) =>
+                {
+                    return Err(error);
+                }
                 // A record that cannot be read must not keep the crowd from being fixed.
                 Some(Err(_)) => self.begun_again(app, name, revision.unwrap_or(0)).await?,
                 None => CrowdVersions::none(0),
             };
             versions.follow(&crowd.policy);
+            let batch = import.and_then(|import| import.batch.as_deref());
+            if let Some(version) = batch.and_then(|batch| versions.batches.version_of(batch)) {
+                return Ok(Imported::Before { version });
+            }
             let mut edit = Edit::of(app, name, versions);
-            let version = match self.compute_into(&mut edit, definitions, crowd, given).await {
+            let made = self.compute_into(&mut edit, definitions, crowd, given, import).await;
+            let version = match made {
                 Ok(version) => version,
                 Err(error) => {
                     self.discard_written(&edit.written).await;
@@ -110,8 +149,11 @@ impl Crowds {
                     return Err(error);
                 }
             };
+            if let Some(batch) = batch {
+                edit.versions.batches.add(batch.to_owned(), version.version);
+            }
             if self.publish(edit, revision).await? {
-                return Ok(version);
+                return Ok(Imported::Version(version));
             }
         }
         Err(Error::Contended { crowd: name.to_owned() })
@@ -123,9 +165,15 @@ impl Crowds {
         definitions: &Definitions,
         crowd: &CrowdDefinition,
         given: Option<&GivenUsers>,
+        import: Option<&Import>,
     ) -> Result<CrowdVersion> {
         let next = edit.versions.last() + 1;
-        let mut computed = self.computed(definitions, crowd, given, next).await?;
+        let base = match (given, import) {
+            (Some(given), Some(import)) => Some(self.base(edit, import, given.generation()).await?),
+            _ => None,
+        };
+        let mut computed = self.computed(definitions, crowd, given, base.as_ref(), next).await?;
+        computed.rows = import.and_then(|import| import.rows.clone());
         computed.version.waits = gate(&crowd.policy, &edit.versions, &computed.version);
         match computed.version.waits {
             Some(_) => self.add(edit, computed).await,
@@ -151,9 +199,18 @@ impl Crowds {
         edit: &mut Edit<'_>,
         computed: Computed,
     ) -> Result<CrowdVersion> {
-        let Computed { mut version, set } = computed;
+        let Computed { mut version, set, rows } = computed;
         let bytes: Bytes = blocking(move || Ok::<_, Error>(set.to_bytes()?)).await?.into();
         version.object = self.write(edit.app, edit.crowd, version.version, bytes.clone()).await?;
+        if let Some(rows) = rows {
+            let object = rows_of(&version.object);
+            let put = self.store.put(&ObjectPath::from(object.as_str()), rows.into()).await;
+            if let Err(error) = put {
+                self.delete(&version.object).await;
+                return Err(error.into());
+            }
+            version.rows = Some(object);
+        }
         edit.written.push(Written { version: version.clone(), bytes });
         edit.versions.add(version.clone());
         Ok(version)
@@ -179,8 +236,8 @@ impl Crowds {
             self.load(app, crowd, version, bytes).await?;
         }
         // Others may be rewriting objects: only those go that were named, and are not any more.
-        let named = |object: &&String| versions.versions.iter().any(|kept| kept.object == **object);
-        for object in objects.iter().filter(|object| !named(object)) {
+        let named: HashSet<&str> = versions.versions.iter().flat_map(objects_of).collect();
+        for object in objects.iter().filter(|object| !named.contains(object.as_str())) {
             self.delete(object).await;
         }
         self.sweep(app, crowd, &versions).await;
@@ -211,8 +268,8 @@ impl Crowds {
     }
 
     pub(crate) async fn discard_written(&self, written: &[Written]) {
-        for Written { version, .. } in written {
-            self.delete(&version.object).await;
+        for object in written.iter().flat_map(|written| objects_of(&written.version)) {
+            self.delete(object).await;
         }
     }
 
@@ -239,9 +296,11 @@ impl Crowds {
         definitions: &Definitions,
         crowd: &CrowdDefinition,
         given: Option<&GivenUsers>,
+        base: Option<&Base>,
         version: u64,
     ) -> Result<Computed> {
-        let Made { snapshot, mut users, as_of, ids } = self.made(definitions, crowd, given).await?;
+        let made = self.made(definitions, crowd, given, base).await?;
+        let Made { snapshot, mut users, as_of, ids } = made;
         let (app, generation) = (&definitions.app.id, snapshot.generation());
         let mut without_deleted = snapshot.deleted();
         if let Some(adjustments) = self.adjustments(app, crowd).await {
@@ -262,6 +321,7 @@ impl Crowds {
             newest_as_of_ms: as_of.newest_ms,
             expression: crowd.source.to_string(),
             ids,
+            rows: None,
             without_deleted,
             created_ms: self.clock.now_ms(),
             object: String::new(),
@@ -270,7 +330,7 @@ impl Crowds {
             blend: None,
             adjusted: digest(&crowd.policy),
         };
-        Ok(Computed { version, set: Arc::new(users) })
+        Ok(Computed { version, set: Arc::new(users), rows: None })
     }
 
     /// Writes a version's object under an unused name, and returns the name.

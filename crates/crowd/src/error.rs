@@ -32,7 +32,9 @@ pub enum Error {
         detail: String,
     },
     /// The crowd is defined and has no version.
-    #[error("crowd {crowd} has no version yet: run `taghouse produce`")]
+    #[error(
+        "crowd {crowd} has no version yet: run `taghouse produce` or, if it is made of files, `taghouse import {crowd} FILE`"
+    )]
     NotComputed {
         /// Name of the crowd.
         crowd: String,
@@ -125,6 +127,12 @@ pub enum Error {
         /// Name of the crowd.
         crowd: String,
     },
+    /// Files say who is in it, and none did yet or is given.
+    #[error("crowd {crowd} is made of files: `taghouse import {crowd} FILE`")]
+    NeedsImport {
+        /// Name of the crowd.
+        crowd: String,
+    },
     /// The ordinals that it was to be made of mean other users by now.
     #[error("the users were renumbered while crowd {crowd} was computed: compute it again")]
     Renumbered {
@@ -205,7 +213,7 @@ impl Error {
             }
             Self::Limit { .. } | Self::OldGeneration { .. } => ErrorKind::Invalid,
             Self::NotANumber { .. } | Self::Cursor { .. } | Self::Argument(_) => ErrorKind::Invalid,
-            Self::NeedsProduction { .. } => ErrorKind::Invalid,
+            Self::NeedsProduction { .. } | Self::NeedsImport { .. } => ErrorKind::Invalid,
             Self::Contended { .. } | Self::Renumbered { .. } => ErrorKind::Conflict,
             Self::Identities(e) => e.kind(),
             Self::Corrupt { .. } => ErrorKind::Corrupt,

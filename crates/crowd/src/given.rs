@@ -20,6 +20,24 @@ pub struct IdCounts {
     pub unknown: u64,
     /// How many were of a user whom another one had given already.
     pub duplicates: u64,
+    /// How many rows of a file hold nothing that can be an id.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub invalid: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// What became of one id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenId {
+    /// It is of a user who was not given before.
+    Matched,
+    /// It is of nobody.
+    Unknown,
+    /// It is of a user whom another one had given already.
+    Duplicate,
 }
 
 /// Users given by their ids, some at a time. In memory is a bitmap of them.
@@ -27,9 +45,12 @@ pub struct GivenUsers {
     dictionary: View,
     identities: Option<Arc<AppIdentities>>,
     as_of_ms: Option<TimestampMs>,
+    /// Who exists.
+    users: Arc<Bitmap>,
     found: Bitmap,
     given: u64,
     matched: u64,
+    invalid: u64,
 }
 
 impl Crowds {
@@ -57,9 +78,11 @@ impl Crowds {
             dictionary: self.dictionary_of(app, snapshot)?,
             identities: self.identities_of(app).await?,
             as_of_ms,
+            users: snapshot.users().clone(),
             found: Bitmap::new(),
             given: 0,
             matched: 0,
+            invalid: 0,
         })
     }
 
@@ -102,9 +125,54 @@ impl GivenUsers {
         Ok(())
     }
 
+    /// The same, and says of each id what became of it.
+    ///
+    /// # Errors
+    /// Of the dictionary.
+    pub fn add_each(&mut self, ids: &[&str]) -> Result<Vec<GivenId>> {
+        self.given += ids.len() as u64;
+        let ordinals = self.look_up(ids)?;
+        let mut each = |ordinal: Option<u32>| {
+            let Some(ordinal) = ordinal.filter(|ordinal| self.users.contains(*ordinal)) else {
+                return GivenId::Unknown;
+            };
+            self.matched += 1;
+            match self.found.insert(ordinal) {
+                true => GivenId::Matched,
+                false => GivenId::Duplicate,
+            }
+        };
+        Ok(ordinals.into_iter().map(&mut each).collect())
+    }
+
+    /// Whether nobody was given.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// How many of these ids are of users. Nobody is added.
+    ///
+    /// # Errors
+    /// Of the dictionary.
+    pub fn known(&self, ids: &[&str]) -> Result<usize> {
+        let ordinals = self.look_up(ids)?;
+        Ok(ordinals.into_iter().flatten().filter(|ordinal| self.users.contains(*ordinal)).count())
+    }
+
+    /// Counts rows of a file that hold no id.
+    pub fn add_invalid(&mut self, count: u64) {
+        self.given += count;
+        self.invalid += count;
+    }
+
     /// Counts rows that have none.
     pub fn add_missing(&mut self, count: u64) {
         self.given += count;
+    }
+
+    /// That of the users' numbers.
+    pub(crate) fn generation(&self) -> u64 {
+        self.dictionary.generation()
     }
 
     fn look_up(&self, ids: &[&str]) -> Result<Vec<Option<u32>>> {
@@ -127,8 +195,9 @@ impl GivenUsers {
         // given is not known, so each counts once as unknown, and its repetitions as duplicates.
         let counts = IdCounts {
             given: self.given,
-            unknown: self.given - self.matched + (self.found.len() - users.len()),
+            unknown: self.given - self.matched - self.invalid + (self.found.len() - users.len()),
             duplicates: self.matched - self.found.len(),
+            invalid: self.invalid,
         };
         let as_of = AsOf { oldest_ms: self.as_of_ms, newest_ms: self.as_of_ms };
         Ok(Made { snapshot, users, as_of, ids: Some(counts) })

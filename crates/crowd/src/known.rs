@@ -30,6 +30,8 @@ pub(crate) struct AppCrowds {
     confirmed_ms: AtomicI64,
     /// Held by computations; by whoever renumbers the users, alone.
     pub(crate) computing: Arc<tokio::sync::RwLock<()>>,
+    /// Held by whoever imports, so that deltas of this process follow each other instead of trying again.
+    pub(crate) importing: tokio::sync::Mutex<()>,
     /// Held by whoever rewrites kept versions.
     pub(crate) cleaning: tokio::sync::Mutex<()>,
     /// Leftovers of earlier processes in the store were removed.

@@ -65,6 +65,7 @@ mod given;
 mod groups;
 mod holding;
 mod ids;
+mod import;
 mod judge;
 mod known;
 mod leaves;
@@ -94,6 +95,7 @@ mod value_counts;
 mod version;
 mod why;
 
+pub use adjust::Exception;
 pub use comparison::{
     CompareOrder, CompareRequest, Comparison, Contrast, MAX_COMPARED_TAGS, MAX_CONTRASTS,
 };
@@ -106,9 +108,10 @@ pub use distribution::{
 pub use error::{Error, Result};
 pub use estimate::{Estimate, SLOW_MS};
 pub use gate::Waits;
-pub use given::{GivenUsers, IdCounts};
+pub use given::{GivenId, GivenUsers, IdCounts};
 pub use groups::{Axis, Buckets, Group, MAX_GROUPS};
 pub use holding::{Holding, Holds, MAX_UNANSWERED, Unanswered};
+pub use import::{Import, ImportMode, Imported, MAX_BATCH_NAME_BYTES};
 pub use judge::{Judgment, Judgments, MAX_JUDGED_CROWDS, MAX_JUDGED_USERS};
 pub use matching::{MAX_JUDGED_EXPRESSIONS, Matches};
 pub use members::{CrowdMembers, Piece};

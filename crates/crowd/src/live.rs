@@ -249,6 +249,7 @@ impl LiveCrowd {
                 newest_as_of_ms: newest_ms,
                 expression: definition.source.to_string(),
                 ids: None,
+                rows: None,
                 without_deleted: snapshot.deleted(),
                 created_ms: now_ms,
                 object: String::new(),

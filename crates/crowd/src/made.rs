@@ -1,5 +1,6 @@
 //! From a definition to the set of its users.
 
+use crate::import::Base;
 use crate::leaves::AsOf;
 use crate::sticky::StickyOrder;
 use crate::tag_column::TagColumn;
@@ -27,7 +28,8 @@ pub(crate) struct Made {
 }
 
 impl Crowds {
-    /// Computes who is in a crowd, on the newest snapshot. `given`: what its query says.
+    /// Computes who is in a crowd, on the newest snapshot. `given`: what its query or a file says;
+    /// `base`: to whom a file adds.
     ///
     /// # Errors
     /// As [`Crowds::compute`].
@@ -36,6 +38,7 @@ impl Crowds {
         definitions: &Definitions,
         crowd: &CrowdDefinition,
         given: Option<&GivenUsers>,
+        base: Option<&Base>,
     ) -> Result<Made> {
         let app = &definitions.app.id;
         let snapshot = self.snapshot(app).await?;
@@ -65,6 +68,14 @@ impl Crowds {
                 let of = self.matching(snapshot, definitions, sample.of.as_ref()).await?;
                 let (sample, order) = (sample.clone(), StickyOrder::of(&sample.salt, &stop));
                 blocking(move || some_of(&sample, of, &order, &dictionary)).await
+            }
+            CrowdSource::Import { .. } => {
+                let (Some(given), Some(base)) = (given, base) else {
+                    return Err(Error::NeedsImport { crowd: name.to_owned() });
+                };
+                let made = given.made(name, snapshot)?;
+                let users = base.with(made.users, &made.snapshot);
+                Ok(Made { users, ..made })
             }
             CrowdSource::Sql { .. } => given
                 .ok_or_else(|| Error::NeedsProduction { crowd: name.to_owned() })?

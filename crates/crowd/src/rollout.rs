@@ -72,7 +72,7 @@ impl Crowds {
         let Ok((written, checked)) = definitions.check_expression(&text) else { return Ok(()) };
         let source = CrowdSource::Rule(CrowdCondition { written, checked });
         let of_former = CrowdDefinition { source, ..crowd.clone() };
-        match self.computed(definitions, &of_former, None, edit.versions.last() + 1).await {
+        match self.computed(definitions, &of_former, None, None, edit.versions.last() + 1).await {
             Ok(computed) => {
                 rollout.from = self.add(edit, computed).await?.version;
                 Ok(())
@@ -136,6 +136,7 @@ impl Crowds {
             newest_as_of_ms: from.newest_as_of_ms.into_iter().chain(to.newest_as_of_ms).max(),
             expression: to.expression.clone(),
             ids: None,
+            rows: None,
             without_deleted,
             created_ms: self.clock.now_ms(),
             object: String::new(),
@@ -144,7 +145,7 @@ impl Crowds {
             blend: Some(Blend { from: from.version, to: to.version, parts: rollout.parts }),
             adjusted: to.adjusted,
         };
-        Ok(Computed { version, set: Arc::new(set) })
+        Ok(Computed { version, set: Arc::new(set), rows: None })
     }
 
     /// A version of a record that is being edited, and its members as stored.

@@ -1,4 +1,5 @@
 use crate::adjust::digest;
+use crate::import::Batches;
 use crate::leaves::AsOf;
 use crate::{Error, IdCounts, Result, Waits};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,10 @@ pub struct CrowdVersion {
     /// What became of the ids that it is made of, if it is, when it was computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<IdCounts>,
+    /// The path of the object with the rows of its file that gave no user; `None`: each did, or no
+    /// file says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
     /// How many users of the generation had been deleted when its object was written. It contains
     /// none of them.
     #[serde(default)]
@@ -135,6 +140,9 @@ pub struct CrowdVersions {
     /// How new rules are rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     plan: Option<Plan>,
+    /// The batches that were imported, if files say who is in it.
+    #[serde(default, skip_serializing_if = "Batches::is_empty")]
+    pub(crate) batches: Batches,
 }
 
 /// A crowd that was computed at least once.
@@ -171,6 +179,7 @@ impl CrowdVersions {
             rollout: None,
             keep: 0,
             plan: None,
+            batches: Batches::default(),
         }
     }
 
@@ -298,6 +307,9 @@ impl CrowdVersions {
 /// How many turns are remembered.
 const KEPT_TURNS: usize = 200;
 
+const SET_ENDING: &str = ".crowd";
+const ROWS_ENDING: &str = ".rows.gz";
+
 /// The folder of a crowd's objects.
 pub(crate) fn folder(app: &AppId, crowd: &str) -> String {
     format!("crowds/{app}/{crowd}")
@@ -315,9 +327,15 @@ pub(crate) fn object(app: &AppId, crowd: &str, version: u64, attempt: u32) -> St
     }
 }
 
-/// The version whose object has this file name.
+/// The object with the rows of an imported version's file, beside the version's own.
+pub(crate) fn rows_of(object: &str) -> String {
+    format!("{}{ROWS_ENDING}", object.strip_suffix(SET_ENDING).unwrap_or(object))
+}
+
+/// The version that an object of this file name belongs to.
 pub(crate) fn version_of(file_name: &str) -> Option<u64> {
-    let stem = file_name.strip_suffix(".crowd")?;
+    let stem =
+        file_name.strip_suffix(SET_ENDING).or_else(|| file_name.strip_suffix(ROWS_ENDING))?;
     stem.split('-').next()?.parse().ok()
 }
 
@@ -330,6 +348,7 @@ impl CrowdVersion {
             size,
             revision: 1,
             generation: 1,
+            rows: None,
             oldest_as_of_ms: None,
             newest_as_of_ms: None,
             expression: "a".to_owned(),
@@ -365,6 +384,8 @@ mod tests {
             assert_eq!(version_of(path.rsplit('/').next().unwrap()), Some(version), "{path}");
         }
         assert_eq!(version_of("notes.txt"), None);
+        assert_eq!(rows_of("crowds/a/b/7-1.crowd"), "crowds/a/b/7-1.rows.gz");
+        assert_eq!(version_of("7-1.rows.gz"), Some(7));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why a user is in a crowd, or is not: the crowd's rule part by part, with the values that decide
 //! each.
 
+use crate::adjust::Exception;
 use crate::leaves::OtherCrowds;
 use crate::live::OnSnapshot;
 use crate::{CrowdVersion, Crowds, Result};
@@ -23,7 +24,10 @@ pub struct Why {
     pub unknown_user: bool,
     /// How long ago the catalog last said that this is the current version, in ms.
     pub age_ms: u64,
-    /// The rule as it is defined, evaluated now; `None` for a user never seen.
+    /// What the definition says of this user, whatever the rule says.
+    pub exception: Option<Exception>,
+    /// The rule as it is defined, evaluated now; `None` for a user never seen, and of a crowd that is
+    /// made in another way.
     pub rule: Option<Reason>,
 }
 
@@ -122,15 +126,21 @@ impl Crowds {
             _ => None,
         };
         let age_ms = self.age_ms(&self.state(app));
+        let is_known = of_version.as_ref().is_some_and(|judged| !judged.unknown_user);
+        let exception = match is_known {
+            true => self.exception(app, crowd, user).await,
+            false => None,
+        };
         Ok(match of_version {
             Some(OfVersion { in_crowd, version, unknown_user }) => {
-                Why { in_crowd, version: Some(version), unknown_user, age_ms, rule }
+                Why { in_crowd, version: Some(version), unknown_user, age_ms, exception, rule }
             }
             None => Why {
                 in_crowd: rule.as_ref().is_some_and(|rule| rule.holds),
                 version: None,
                 unknown_user: rule.is_none(),
                 age_ms: 0,
+                exception: None,
                 rule,
             },
         })

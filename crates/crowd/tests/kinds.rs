@@ -204,7 +204,7 @@ async fn check(
     let listed = shop.crowds.list(&shop.app).await.unwrap();
     let shown = listed.iter().find(|crowd| crowd.name.as_str() == "asked").unwrap();
     prop_assert_eq!(shown.current.size, version.size);
-    if let Some(IdCounts { given, unknown, duplicates }) = version.ids {
+    if let Some(IdCounts { given, unknown, duplicates, .. }) = version.ids {
         prop_assert_eq!(given, version.size + unknown + duplicates);
     }
     for n in 0..60 {
@@ -225,7 +225,7 @@ async fn every_id_of_a_list_is_accounted_for() {
     let ids = ["u3", "zed", "u1", "u3", "zed", "u3", "yan"];
     let crowd = defined(&mut shop, listed(ids));
     let version = shop.crowds.compute(&shop.definitions, &crowd).await.unwrap();
-    assert_eq!(version.ids, Some(IdCounts { given: 7, unknown: 3, duplicates: 2 }));
+    assert_eq!(version.ids, Some(IdCounts { given: 7, unknown: 3, duplicates: 2, invalid: 0 }));
     assert_eq!((version.size, version.oldest_as_of_ms), (2, None));
     let ids: Vec<String> = ids.map(str::to_owned).to_vec();
     assert_eq!(shop.crowds.unknown_ids(&shop.app, &ids, 2).await.unwrap(), ["zed", "zed"]);
@@ -267,7 +267,7 @@ async fn an_order_needs_numbers_that_are_there() {
     given.add_missing(4);
     given.add(&["u2"]).unwrap();
     let version = shop.crowds.compute_given(&shop.definitions, &crowd, Some(&given)).await.unwrap();
-    assert_eq!(version.ids, Some(IdCounts { given: 8, unknown: 5, duplicates: 1 }));
+    assert_eq!(version.ids, Some(IdCounts { given: 8, unknown: 5, duplicates: 1, invalid: 0 }));
     assert_eq!((version.size, version.newest_as_of_ms), (2, Some(700)));
     assert_eq!(shop.exported("asked").await, ["u1", "u2"]);
 }

@@ -8,7 +8,7 @@ mod shop;
 use shop::{Row, Shop};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use taghouse_crowd::{CrowdVersion, Error, RolloutRequest, Waits};
+use taghouse_crowd::{CrowdVersion, Error, Exception, RolloutRequest, Waits};
 use taghouse_model::Value;
 use taghouse_rules::{CrowdChecks, CrowdDefinition, CrowdPolicy, RolloutPlan, Share};
 
@@ -405,6 +405,26 @@ async fn some_users_are_kept_out_and_some_are_named() {
     assert!(first.contains("u1") && !first.contains("u2999") && !first.contains("nobody"));
     let kept_out = 2000 - (first.len() - 1);
     assert!(kept_out.abs_diff(200) < 50, "{kept_out}");
+
+    // The reasons say so.
+    let shown = shop.definitions.clone();
+    let why = |user: String| {
+        let (crowds, shown, crowd) = (shop.crowds.clone(), shown.clone(), crowd.clone());
+        async move { crowds.why(&shown, &crowd, &user).await.unwrap() }
+    };
+    for n in (0..40).chain([1990, 2998, 2999]) {
+        let user = format!("u{n}");
+        let said = why(user.clone()).await;
+        let rule = said.rule.as_ref().unwrap().holds;
+        assert_eq!((said.in_crowd, rule), (first.contains(&user), n >= 1000), "{user}");
+        let expected = said.exception.map_or(rule, Exception::is_in);
+        assert_eq!(expected, said.in_crowd, "{user}: {:?}", said.exception);
+    }
+    assert_eq!(why("u1".to_owned()).await.exception, Some(Exception::Always));
+    assert_eq!(why("u2999".to_owned()).await.exception, Some(Exception::Never));
+    let held_out = above(999, count).into_iter().find(|user| !first.contains(user)).unwrap();
+    assert_eq!(why(held_out).await.exception, Some(Exception::Holdout));
+    assert_eq!(why("nobody".to_owned()).await.exception, None);
 
     // The same users, whatever the rule.
     let wider = define(&mut shop, "orders >= 0", &policy);

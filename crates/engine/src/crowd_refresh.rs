@@ -19,7 +19,8 @@ impl Engine {
     /// the audit trail.
     ///
     /// # Errors
-    /// [`Error::LiveCrowd`] for one that has no versions; those of the
+    /// [`Error::LiveCrowd`] for one that has no versions,
+    /// [`NeedsImport`](taghouse_crowd::Error::NeedsImport) for one that files say; those of the
     /// trail and the scheduler. Nothing was begun.
     pub async fn refresh_crowds(
         self: &Arc<Self>,
@@ -33,23 +34,30 @@ impl Engine {
         if let Some(live) = defined(definitions, crowds).find(is_live) {
             return Err(Error::LiveCrowd { crowd: live.name.clone() });
         }
+        if let Some(crowd) = defined(definitions, crowds).find(|crowd| crowd.is_imported()) {
+            let crowd = crowd.name.to_string();
+            return Err(taghouse_crowd::Error::NeedsImport { crowd }.into());
+        }
         let subject = named(crowds.iter().map(Name::as_str));
         let all = if dependents { with_dependents(definitions, crowds) } else { crowds.clone() };
         let start = async {
-            Ok(self.scheduler.start(app, REFRESH, self.refreshes(definitions, &all)).await?)
+            Ok(self.scheduler.start(app, REFRESH, self.refreshes(definitions, &all, None)).await?)
         };
         self.audited_run(actor, app, "crowd.refresh", &subject, start).await
     }
 
-    fn refreshes(
+    /// The tasks that compute crowds, each after those it is made of and after `before`.
+    pub(crate) fn refreshes(
         self: &Arc<Self>,
         definitions: &Arc<Definitions>,
         crowds: &BTreeSet<Name>,
+        before: Option<&str>,
     ) -> Vec<Box<dyn Task>> {
         let as_of_ms = self.clock.now_ms();
         let task = |crowd: &CrowdDefinition| -> Box<dyn Task> {
             let others = crowd.crowds().into_iter();
-            let after = others.filter(|other| crowds.contains(*other)).map(crowd_task).collect();
+            let others = others.filter(|other| crowds.contains(*other)).map(crowd_task);
+            let after = others.chain(before.map(str::to_owned)).collect();
             let (engine, definitions) = (self.clone(), definitions.clone());
             Box::new(CrowdTask { engine, definitions, crowd: crowd.clone(), as_of_ms, after })
         };
@@ -109,7 +117,8 @@ impl Engine {
         if !due.is_empty() {
             // The run says what became of it: nobody asked for it, so the trail does not.
             let all = with_dependents(&definitions, &due);
-            self.scheduler.start(app, REFRESH, self.refreshes(&definitions, &all)).await?;
+            let tasks = self.refreshes(&definitions, &all, None);
+            self.scheduler.start(app, REFRESH, tasks).await?;
         }
         Ok(())
     }
@@ -123,7 +132,10 @@ fn defined<'a>(
 }
 
 /// These crowds, and all that are made of them and have versions.
-fn with_dependents(definitions: &Definitions, crowds: &BTreeSet<Name>) -> BTreeSet<Name> {
+pub(crate) fn with_dependents(
+    definitions: &Definitions,
+    crowds: &BTreeSet<Name>,
+) -> BTreeSet<Name> {
     let mut all = crowds.clone();
     for name in definitions.crowd_order() {
         let Some(crowd) = definitions.crowds.get(&name).filter(|crowd| !crowd.is_live) else {

@@ -44,6 +44,11 @@ impl Task for CrowdTask {
                 progress.warn(format!("crowd {} is not computed: {error}", crowd.name));
                 return Ok(Value::Null);
             }
+            // Nobody can compute what files are to say.
+            Err(error) if awaits_import(&error, definitions) => {
+                progress.warn(format!("crowd {} is not computed: {error}", crowd.name));
+                return Ok(Value::Null);
+            }
             computed => computed?,
         };
         if let Some(waits) = &version.waits {
@@ -57,4 +62,10 @@ impl Task for CrowdTask {
         }
         reports::result(&reports::computed(crowd.name.as_str(), &version, began))
     }
+}
+
+/// Whether what a crowd lacks is the first import of one that it is made of.
+fn awaits_import(error: &Error, definitions: &Definitions) -> bool {
+    let Error::Crowd(taghouse_crowd::Error::NotComputed { crowd }) = error else { return false };
+    definitions.crowds.get(crowd.as_str()).is_some_and(CrowdDefinition::is_imported)
 }

@@ -175,6 +175,19 @@ pub enum Error {
         /// Which crowd.
         crowd: Name,
     },
+    /// A file that would leave a crowd empty.
+    #[error(
+        "none of the {rows} rows of the file has the id of a user, and nothing was changed: look whether it is the right file and column"
+    )]
+    NobodyImported {
+        /// Which crowd.
+        crowd: Name,
+        /// How many rows the file has.
+        rows: u64,
+    },
+    /// What is kept of rows cannot be packed or unpacked.
+    #[error("internal error: the rows without users cannot be noted: {0}")]
+    Unpacked(std::io::Error),
     /// An answer was to hold a position that the log has not come to.
     #[error(
         "at_least is {position}, and the log of the app has come to {end}: ask with a position that a write returned"
@@ -284,6 +297,7 @@ impl Error {
             Self::NoLiveTags(_)
             | Self::NotLive { .. }
             | Self::LiveCrowd { .. }
+            | Self::NobodyImported { .. }
             | Self::NoSource { .. }
             | Self::WhichSource { .. }
             | Self::NotATime(_)
@@ -294,9 +308,10 @@ impl Error {
             Self::UnreadDefinitions { .. } | Self::CatalogLate | Self::Trail(_) => {
                 ErrorKind::Unavailable
             }
-            Self::LandingBrokeOff(_) | Self::BackupBrokeOff(_) | Self::Export(_) => {
-                ErrorKind::Internal
-            }
+            Self::LandingBrokeOff(_)
+            | Self::BackupBrokeOff(_)
+            | Self::Export(_)
+            | Self::Unpacked(_) => ErrorKind::Internal,
             Self::Catalog(e) => e.kind(),
             Self::Lake(e) => e.kind(),
             Self::Identities(e) => e.kind(),

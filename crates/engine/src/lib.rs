@@ -17,6 +17,7 @@ mod apply;
 pub mod clock_text;
 mod compaction;
 mod crowd_computation;
+mod crowd_import;
 mod crowd_refresh;
 mod crowd_task;
 mod definitions;
@@ -48,6 +49,7 @@ mod upkeep;
 mod webhooks;
 
 pub use apply::{ApplyPlan, Applying, PlannedAction, PlannedChange};
+pub use crowd_import::CrowdImport;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use ingestion::{Ingestion, source_of_files};

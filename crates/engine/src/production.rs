@@ -73,7 +73,8 @@ impl Engine {
         only: Option<&[Name]>,
     ) -> Result<Vec<CrowdDefinition>> {
         let Some(only) = only else {
-            let crowds = definitions.crowds.values().filter(|crowd| !crowd.is_live);
+            let crowds =
+                definitions.crowds.values().filter(|crowd| !crowd.is_live && !crowd.is_imported());
             return Ok(crowds.cloned().collect());
         };
         let app = &definitions.app.id;
@@ -141,7 +142,7 @@ fn changed_crowds(
     let mut crowds = Vec::new();
     for crowd in definitions.crowd_order().iter().filter_map(|name| definitions.crowds.get(name)) {
         let (tags, others) = (crowd.tags(), crowd.crowds());
-        if crowd.is_live {
+        if crowd.is_live || crowd.is_imported() {
             continue;
         }
         let answers = |other: &str| {

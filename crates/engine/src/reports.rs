@@ -118,8 +118,8 @@ pub(crate) fn computed(name: &str, version: &CrowdVersion, began: Instant) -> Ta
 
 /// What became of the ids of a version, as it is shown.
 pub fn id_counts(counts: IdCounts) -> IdCountsBody {
-    let IdCounts { given, unknown, duplicates } = counts;
-    IdCountsBody { given, unknown, duplicates }
+    let IdCounts { given, unknown, duplicates, invalid } = counts;
+    IdCountsBody { given, unknown, duplicates, invalid }
 }
 
 pub(crate) fn compacted(compacted: &Compacted, began: Instant) -> TaskResult {

@@ -21,7 +21,7 @@ pub(crate) struct Fingerprint {
 
 /// Whether the run that reads has been stopped. Asked for each piece of a file, so that nothing is
 /// read long in vain.
-pub(crate) type Stopped = Arc<dyn Fn() -> bool + Send + Sync>;
+pub type Stopped = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Reads the whole file for its fingerprint only.
 pub(crate) fn fingerprint(path: &Path, stopped: &Stopped) -> io::Result<Fingerprint> {

@@ -2,7 +2,7 @@
 
 mod columns;
 mod proposal;
-mod text;
+pub(crate) mod text;
 
 use crate::Result;
 use crate::csv::{CsvReader, Dialect};

@@ -44,6 +44,11 @@ pub enum CrowdSource {
         /// The query; `{as_of}` as in that of an `sql` tag.
         query: String,
     },
+    /// Files of ids, one after another.
+    Import {
+        /// The column of the ids, by name or number; `None`: it is looked for.
+        column: Option<String>,
+    },
 }
 
 /// A condition over tags and other crowds.
@@ -156,6 +161,11 @@ impl CrowdDefinition {
         }
     }
 
+    /// Whether files say who is in it, so that it is never computed.
+    pub fn is_imported(&self) -> bool {
+        matches!(self.source, CrowdSource::Import { .. })
+    }
+
     /// The tags that it is computed from, those without a name among them.
     pub fn tags(&self) -> BTreeSet<&str> {
         let of_condition = self.source.condition().map(|condition| condition.checked.names());
@@ -181,6 +191,7 @@ impl CrowdSource {
             Self::Top(_) => "top",
             Self::Sample(_) => "sample",
             Self::Sql { .. } => "sql",
+            Self::Import { .. } => "import",
         }
     }
 
@@ -190,7 +201,7 @@ impl CrowdSource {
             Self::Rule(condition) => Some(condition),
             Self::Top(top) => top.among.as_ref(),
             Self::Sample(sample) => sample.of.as_ref(),
-            Self::Ids(_) | Self::Sql { .. } => None,
+            Self::Ids(_) | Self::Sql { .. } | Self::Import { .. } => None,
         }
     }
 }
@@ -203,6 +214,8 @@ impl fmt::Display for CrowdSource {
             Self::Top(top) => top.fmt(f),
             Self::Sample(sample) => sample.fmt(f),
             Self::Sql { query } => write!(f, "sql {}", query.trim()),
+            // Who is in it does not follow from where the ids stand in files.
+            Self::Import { .. } => f.write_str("import"),
         }
     }
 }

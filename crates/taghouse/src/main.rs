@@ -280,7 +280,9 @@ fn reads(command: &Command) -> bool {
         Command::Sinks { action } => {
             matches!(action, SinkAction::Deliveries { .. } | SinkAction::DeadLetters { .. })
         }
-        Command::Versions { action } => matches!(action, VersionAction::Diff { .. }),
+        Command::Versions { action } => {
+            matches!(action, VersionAction::Diff { .. } | VersionAction::Rows { .. })
+        }
         Command::Tags { .. }
         | Command::Crowds { .. }
         | Command::Count { .. }
@@ -313,6 +315,7 @@ fn reads(command: &Command) -> bool {
         | Command::Ingest(_)
         | Command::Produce(_)
         | Command::Refresh { .. }
+        | Command::Import(_)
         | Command::Parity(_)
         | Command::Users { .. }
         | Command::Change(_)
@@ -370,6 +373,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Users { .. } => "users",
         Command::Sinks { .. } => "sinks",
         Command::Refresh { .. } => "refresh",
+        Command::Import(_) => "import",
         Command::Versions { .. } => "versions",
         Command::Delete { .. } => "delete",
         Command::Compact { .. } => "compact",
@@ -405,6 +409,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Refresh { crowds, dependents } => {
             command::refresh::refresh(context, crowds, *dependents).await
         }
+        Command::Import(arguments) => command::import::import(context, arguments).await,
         Command::Versions { action } => command::versions::versions(context, action).await,
         Command::Delete { users } => command::users::delete(context, users).await,
         Command::Compact { expire } => command::users::compact(context, expire.as_deref()).await,

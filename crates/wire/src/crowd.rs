@@ -113,6 +113,9 @@ pub struct IdCountsBody {
     pub unknown: u64,
     /// How many were of a user whom another one had given already.
     pub duplicates: u64,
+    /// How many rows of a file hold nothing that can be an id.
+    #[serde(default)]
+    pub invalid: u64,
 }
 
 /// A version that still answers although its crowd was changed since.

@@ -1,6 +1,6 @@
 //! The `result` of each task of a run.
 
-use crate::{IdCountsBody, ParityReport};
+use crate::{IdCountsBody, ImportReport, ParityReport};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ pub enum TaskResult {
     Produce(ProduceReport),
     /// Of `crowd` and its name.
     Crowd(CrowdReport),
+    /// Of `import` and the crowd's name.
+    Import(ImportReport),
     /// Of `compact`.
     Compact(CompactReport),
     /// Of `parity`.

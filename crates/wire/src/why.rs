@@ -24,12 +24,30 @@ pub struct WhyBody {
     pub version: Option<WhyVersion>,
     /// How old the judgment is, in ms, as the judgment's `age_ms`.
     pub age_ms: u64,
-    /// The rule as it is defined, evaluated on the values of now; `null` for a user never seen.
+    /// What the definition says of this user, whatever the rule says: `always` and `never` name the
+    /// user, and `holdout` keeps them out for comparison. `null`: nothing.
+    #[serde(default)]
+    #[schema(required)]
+    pub exception: Option<WhyException>,
+    /// The rule as it is defined, evaluated on the values of now; `null` for a user never seen, and of
+    /// a crowd that is not made by a rule.
     #[schema(required)]
     pub rule: Option<WhyPart>,
-    /// Whether the rule, evaluated now, says otherwise than the version: values or the rule have
+    /// Whether the definition, evaluated now, says otherwise than the version: values or the rule have
     /// changed since the version was computed. The judgment is the version's until the next one.
     pub differs: bool,
+}
+
+/// What a definition says of a user, whatever the rule says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyException {
+    /// The user is in the crowd.
+    Always,
+    /// The user is not in it.
+    Never,
+    /// The user is not in it, for comparison.
+    Holdout,
 }
 
 /// The version that a judgment is of.

@@ -14,6 +14,7 @@ pub(crate) mod flags;
 pub(crate) mod group;
 pub(crate) mod histogram;
 pub(crate) mod identities;
+pub(crate) mod imports;
 pub(crate) mod ingest;
 pub(crate) mod input;
 pub(crate) mod judge;

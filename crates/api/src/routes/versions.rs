@@ -29,12 +29,12 @@ const DEFAULT_SAMPLE: usize = 10;
 pub(crate) struct VersionPath {
     /// The app's id.
     #[param(pattern = "^[a-z][a-z0-9_-]*$", max_length = 63)]
-    app: String,
+    pub(super) app: String,
     /// The crowd's name.
-    crowd: String,
+    pub(super) crowd: String,
     /// The version's number.
     #[param(minimum = 1)]
-    version: u64,
+    pub(super) version: u64,
 }
 
 /// Which versions to compare.

@@ -9,12 +9,12 @@ use axum::Extension;
 use axum::extract::State;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
-use taghouse_crowd::{AskedCrowd, AskedTag, CrowdVersion, Part, Reason};
+use taghouse_crowd::{AskedCrowd, AskedTag, CrowdVersion, Exception, Part, Reason};
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
 use taghouse_model::{ErrorKind, TimestampMs};
 use taghouse_rules::{ANONYMOUS_TAG, CrowdDefinition, Definitions};
-use taghouse_wire::{WhyBody, WhyCrowd, WhyKind, WhyPart, WhyTag, WhyVersion};
+use taghouse_wire::{WhyBody, WhyCrowd, WhyException, WhyKind, WhyPart, WhyTag, WhyVersion};
 
 /// The longest text of a part, in characters: a list may have a thousand times as many.
 const MAX_TEXT_CHARS: usize = 1000;
@@ -45,7 +45,15 @@ pub(crate) async fn why(
         reason: why.unknown_user.then_some("unknown_user".into()),
         live: why.version.is_none(),
         age_ms: if why.version.is_none() { engine.live_age_ms(&app) } else { why.age_ms },
-        differs: why.rule.as_ref().is_some_and(|rule| rule.holds != why.in_crowd),
+        differs: why
+            .rule
+            .as_ref()
+            .is_some_and(|rule| why.exception.map_or(rule.holds, Exception::is_in) != why.in_crowd),
+        exception: why.exception.map(|exception| match exception {
+            Exception::Always => WhyException::Always,
+            Exception::Never => WhyException::Never,
+            Exception::Holdout => WhyException::Holdout,
+        }),
         version: why.version.map(|version| told.version(&version, crowd)),
         rule: why.rule.map(|rule| told.part(rule)),
     }))

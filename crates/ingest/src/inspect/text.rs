@@ -9,7 +9,7 @@ use std::io::{self, Cursor, Read};
 const LINES: usize = 100;
 
 /// The text, and its encoding where that has to be said. `whole`: the bytes are all there are.
-pub(super) fn decoded(head: &[u8], whole: bool) -> (String, Option<String>) {
+pub(crate) fn decoded(head: &[u8], whole: bool) -> (String, Option<String>) {
     if let Some((encoding, mark)) = Encoding::for_bom(head) {
         return (encoding.decode_without_bom_handling(&head[mark..]).0.into_owned(), None);
     }
@@ -36,7 +36,7 @@ pub(super) fn decoded(head: &[u8], whole: bool) -> (String, Option<String>) {
 
 /// The delimiter that cuts most lines into as many fields as the header has, and into more than
 /// one.
-pub(super) fn delimiter(text: &str) -> io::Result<u8> {
+pub(crate) fn delimiter(text: &str) -> io::Result<u8> {
     let mut best = (0, b',');
     for candidate in [b',', b';', b'\t', b'|'] {
         let records = records(

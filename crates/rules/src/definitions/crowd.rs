@@ -15,6 +15,8 @@ use taghouse_model::{Name, ValueType, check_user_id};
 
 /// It stands in the text of every version.
 const MAX_SALT_BYTES: usize = 128;
+/// The longest name of a file's column.
+const MAX_COLUMN_BYTES: usize = 256;
 
 pub(super) fn check(
     documents: &[Document],
@@ -80,6 +82,7 @@ impl CrowdReader<'_> {
             ("top", raw.top.is_some()),
             ("sample", raw.sample.is_some()),
             ("sql", raw.sql.is_some()),
+            ("import", raw.import.is_some()),
         ];
         let given: Vec<&str> =
             given.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
@@ -98,8 +101,10 @@ impl CrowdReader<'_> {
                 None
             }
             RawCrowd { sql: Some(query), .. } => Some(CrowdSource::Sql { query: query.clone() }),
+            RawCrowd { import: Some(import), .. } => self.import(import.column.as_deref()),
             _ => {
-                let message = "a crowd needs one of `expression`, `ids`, `top`, `sample` and `sql`";
+                let message =
+                    "a crowd needs one of `expression`, `ids`, `top`, `sample`, `sql` and `import`";
                 self.error("", message);
                 None
             }
@@ -130,6 +135,38 @@ impl CrowdReader<'_> {
         }
         let is_right = self.errors.len() == before;
         is_right.then(|| CrowdSource::Ids(IdList { ids: ids.into() }))
+    }
+
+    /// Files, with nothing besides that says who is in it: a file that adds to the last one would
+    /// add to what was left of that one.
+    fn import(&mut self, column: Option<&str>) -> Option<CrowdSource> {
+        let raw = self.raw;
+        let before = self.errors.len();
+        let besides = [
+            ("holdout", raw.holdout.is_some()),
+            ("always", !raw.always.is_empty()),
+            ("never", !raw.never.is_empty()),
+        ];
+        for (key, _) in besides.into_iter().filter(|(_, given)| *given) {
+            let message = format!(
+                "an imported crowd has no `{key}`: define another one, `expression: 'crowd(\"{}\")'`, and give it that",
+                raw.name
+            );
+            self.error(&format!("/{key}"), message);
+        }
+        if raw.refresh.is_some() {
+            let message = "an imported crowd is not computed: leave `refresh` out";
+            self.error("/refresh", message);
+        }
+        let column = column.map(str::trim);
+        let fits = |column: &str| (1..=MAX_COLUMN_BYTES).contains(&column.len());
+        if column.is_some_and(|column| !fits(column)) {
+            let message =
+                format!("`column` has 1 to {MAX_COLUMN_BYTES} bytes: name one, or leave it out");
+            self.error("/import/column", message);
+        }
+        let is_right = self.errors.len() == before;
+        is_right.then(|| CrowdSource::Import { column: column.map(str::to_owned) })
     }
 
     fn top(&mut self, raw: &RawTop) -> Option<CrowdTop> {
@@ -209,6 +246,9 @@ impl CrowdReader<'_> {
 
 /// Why the stream cannot follow who is in a crowd.
 fn unfit_for_live(crowd: &CrowdDefinition, tags: &BTreeMap<Name, TagDefinition>) -> Option<String> {
+    if crowd.is_imported() {
+        return Some("only a crowd with `expression` can be live: leave `live` out".to_owned());
+    }
     if crowd.rule().is_none() {
         return Some(format!(
             "only a crowd with `expression` can be live: productions compute one with `{}`, so leave `live` out",

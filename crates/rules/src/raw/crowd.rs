@@ -1,14 +1,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A named set of users. Exactly one of `expression`, `ids`, `top`, `sample` and `sql` says who is
-/// in it.
+/// A named set of users. Exactly one of `expression`, `ids`, `top`, `sample`, `sql` and `import`
+/// says who is in it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(
     title = "a crowd",
     extend("oneOf" = [
-        {"required": ["expression"]}, {"required": ["ids"]}, {"required": ["top"]}, {"required": ["sample"]}, {"required": ["sql"]}
+        {"required": ["expression"]}, {"required": ["ids"]}, {"required": ["top"]}, {"required": ["sample"]}, {"required": ["sql"]},
+        {"required": ["import"]}
     ])
 )]
 pub(crate) struct RawCrowd {
@@ -43,6 +44,10 @@ pub(crate) struct RawCrowd {
     /// of that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sql: Option<String>,
+    /// Files of ids say who is in it: `import: {}`. It stays as the last file left it, whatever
+    /// productions do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) import: Option<RawImport>,
     /// Whether the crowd is of the values that its tags have now, and not of those of the last
     /// production. Each tag in the expression must be live, too: `mode: stream` or `mode: both`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -65,6 +70,18 @@ pub(crate) struct RawCrowd {
     /// Ids of users who are not in the crowd whatever its rule says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) never: Vec<String>,
+}
+
+/// What its files look like.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "imports of a crowd")]
+pub(crate) struct RawImport {
+    /// The column of the ids, by its name, or its number from 1. Without it the column is looked
+    /// for in each file: one that is called `user_id` or the like, else the one with ids of users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub(crate) column: Option<String>,
 }
 
 /// How versions of a crowd come to answer.

@@ -2,6 +2,7 @@
 //! flags have a struct in a file below.
 
 mod access;
+mod import;
 mod input;
 mod insights;
 mod serve;
@@ -10,6 +11,7 @@ mod users;
 mod versions;
 
 pub(crate) use access::{Audit, KeyAction};
+pub(crate) use import::{Import, ImportTo};
 pub(crate) use input::{Apply, Files, Ingest, Parity, Produce, Rejected};
 pub(crate) use insights::{Compare, CompareOrder, Group, Histogram, Overlap};
 pub(crate) use serve::{Demo, Serve, positive_seconds};
@@ -145,6 +147,8 @@ pub(crate) enum Command {
         #[arg(long)]
         dependents: bool,
     },
+    /// Import a file of ids into a crowd that is defined with `import`: CSV, also packed, or .xlsx
+    Import(Import),
     /// Say which version of a crowd answers, keep one, and compare two
     Versions {
         #[command(subcommand)]

@@ -52,6 +52,17 @@ pub(crate) enum VersionAction {
         #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         version: u64,
     },
+    /// Show the rows of an imported file that gave no user, and why, as CSV
+    Rows {
+        /// The crowd
+        crowd: String,
+        /// The version
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+        version: u64,
+        /// Write to this file. Default: standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<std::path::PathBuf>,
+    },
     /// Show who entered and left between two versions
     Diff {
         /// The crowd

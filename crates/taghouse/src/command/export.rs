@@ -31,7 +31,7 @@ pub(crate) async fn user(context: &Context, id: &str, output: Option<&Path>) -> 
 }
 
 /// Downloads to a file, which appears whole or not at all, or to standard output.
-async fn save(context: &Context, path: &str, output: Option<&Path>) -> Result<()> {
+pub(super) async fn save(context: &Context, path: &str, output: Option<&Path>) -> Result<()> {
     let Some(output) = output else {
         let mut out = std::io::BufWriter::new(std::io::stdout());
         context.client.download(path, &mut out).await?;

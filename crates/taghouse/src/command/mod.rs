@@ -10,6 +10,7 @@ pub(crate) mod export;
 pub(crate) mod group;
 pub(crate) mod histogram;
 pub(crate) mod identities;
+pub(crate) mod import;
 pub(crate) mod ingest;
 pub(crate) mod input;
 pub(crate) mod keys;

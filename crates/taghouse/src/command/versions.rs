@@ -37,6 +37,10 @@ pub(crate) async fn versions(context: &Context, action: &VersionAction) -> Resul
             let path = path(context, crowd, &format!("versions/{version}/pin")).await?;
             context.client.mark(&path, false).await?
         }
+        VersionAction::Rows { crowd, version, output } => {
+            let path = path(context, crowd, &format!("versions/{version}/rows")).await?;
+            return super::export::save(context, &path, output.as_deref()).await;
+        }
         VersionAction::Diff { crowd, from, to, sample } => {
             let to = to.map(|to| format!("&to={to}")).unwrap_or_default();
             let query = format!("difference?from={from}{to}&sample={sample}");

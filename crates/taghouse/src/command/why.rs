@@ -5,7 +5,7 @@ use super::ask::plain;
 use crate::client::encode;
 use anyhow::Result;
 use std::fmt::Write;
-use taghouse_wire::{WhyBody, WhyCrowd, WhyPart, WhyTag};
+use taghouse_wire::{WhyBody, WhyCrowd, WhyException, WhyPart, WhyTag};
 
 /// Prints why a user is in a crowd or is not: the judgment, then the rule part by part.
 pub(crate) async fn why(context: &Context, user: &str, crowd: &str) -> Result<()> {
@@ -26,7 +26,18 @@ fn describe(answer: &WhyBody) -> String {
             format!("{verdict}: {user} and {crowd}, version {number}{}\n", of.unwrap_or_default())
         }
     };
-    let Some(rule) = &answer.rule else { return text + "the user was never seen\n" };
+    if answer.reason.is_some() {
+        return text + "the user was never seen\n";
+    }
+    text += match answer.exception {
+        None => "",
+        Some(WhyException::Always) => "the crowd names the user under `always`\n",
+        Some(WhyException::Never) => "the crowd names the user under `never`\n",
+        Some(WhyException::Holdout) => "the user is of the crowd's holdout\n",
+    };
+    let Some(rule) = &answer.rule else {
+        return text + "the crowd is not made by a rule: its version says it all\n";
+    };
     if let Some(former) = answer.version.as_ref().and_then(|version| version.former_rule.as_ref()) {
         text += &format!("the version was computed by a former rule: {former}\n");
     }

@@ -1,0 +1,316 @@
+//! Files that say who is in a crowd, as a run: the file, then the crowds that are made of that one.
+
+use crate::crowd_refresh::with_dependents;
+use crate::{Engine, Error, Result, reports};
+use async_trait::async_trait;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use taghouse_crowd::{GivenId, GivenUsers, Import, ImportMode, Imported};
+use taghouse_disk::blocking;
+use taghouse_ingest::{IdFile, IdFileOptions, IdRows, ProblemRows, read_ids};
+use taghouse_model::{AppId, Name};
+use taghouse_rules::{CrowdDefinition, CrowdSource, Definitions};
+use taghouse_schedule::{Progress, RunHandle, Task, TaskError};
+use taghouse_wire::{ImportReport, TaskResult};
+use tokio_util::sync::CancellationToken;
+
+const IMPORT: &str = "import";
+/// How often a file is read again because the users were renumbered meanwhile.
+const ATTEMPTS: u32 = 3;
+/// So many ids are looked up at once.
+const IDS_AT_ONCE: usize = 8192;
+const UNKNOWN: &str = "it is the id of nobody";
+const DUPLICATE: &str = "its user stands in an earlier row";
+
+/// A file of ids, to be imported into a crowd.
+pub struct CrowdImport {
+    /// The app's definitions.
+    pub definitions: Arc<Definitions>,
+    /// The crowd, which is defined.
+    pub crowd: Name,
+    /// The file.
+    pub path: PathBuf,
+    /// Of a file that was sent here, what keeps it: dropped when the run needs it no more, however
+    /// it ends.
+    pub upload: Option<Box<dyn Send + Sync>>,
+    /// What becomes of those who are in the crowd.
+    pub mode: ImportMode,
+    /// A name by which the sender knows it.
+    pub batch: Option<String>,
+    /// How the file is read; without a column, that of the definition.
+    pub options: IdFileOptions,
+}
+
+impl Engine {
+    /// Starts to import a file into a crowd; `actor`, a key's id, stands in the audit trail.
+    ///
+    /// # Errors
+    /// [`Error::Crowd`] for a crowd that is made in another way, and for the name of the batch; those
+    /// of the trail and the scheduler. Nothing was begun.
+    pub async fn import(
+        self: &Arc<Self>,
+        actor: &str,
+        mut import: CrowdImport,
+    ) -> Result<RunHandle> {
+        let definitions = import.definitions.clone();
+        let app = definitions.app.id.clone();
+        let Some(crowd) = definitions.crowds.get(&import.crowd).cloned() else {
+            return Err(taghouse_crowd::Error::UnknownCrowd(import.crowd.to_string()).into());
+        };
+        // Refuses what the run would refuse.
+        self.crowds.imported_before(&app, &crowd, import.batch.as_deref()).await?;
+        if let CrowdSource::Import { column: Some(column) } = &crowd.source {
+            import.options.column.get_or_insert_with(|| column.clone());
+        }
+        let file = import.path.file_name().unwrap_or_default().to_string_lossy();
+        let how = match import.mode {
+            ImportMode::Replace => "replacing with",
+            ImportMode::Append => "adding",
+            ImportMode::Remove => "removing",
+        };
+        let subject = format!("crowd {}, {how} {file}", crowd.name);
+        let dependents = self.dependents(&definitions, &crowd.name).await?;
+        let mut tasks = self.refreshes(&definitions, &dependents, Some(&task_name(&crowd.name)));
+        tasks.insert(0, Box::new(ImportTask { engine: self.clone(), crowd, import }));
+        let start = async { Ok(self.scheduler.start(&app, IMPORT, tasks).await?) };
+        self.audited_run(actor, &app, "crowd.import", &subject, start).await
+    }
+
+    /// The crowds that are made of this one and were computed.
+    async fn dependents(&self, definitions: &Definitions, crowd: &Name) -> Result<BTreeSet<Name>> {
+        let mut all = with_dependents(definitions, &BTreeSet::from([crowd.clone()]));
+        let records = self.crowds.records(&definitions.app.id).await?;
+        all.retain(|other| other != crowd && records.contains_key(other.as_str()));
+        Ok(all)
+    }
+}
+
+fn task_name(crowd: &Name) -> String {
+    format!("{IMPORT} {crowd}")
+}
+
+/// Imports a file into a crowd.
+struct ImportTask {
+    engine: Arc<Engine>,
+    crowd: CrowdDefinition,
+    import: CrowdImport,
+}
+
+/// A file that was read.
+struct Read {
+    file: IdFile,
+    given: GivenUsers,
+    rows: u64,
+    matched: u64,
+    duplicates: u64,
+    unknown: u64,
+    invalid: u64,
+    /// The packed rows that gave no user.
+    problems: Option<Vec<u8>>,
+}
+
+#[async_trait]
+impl Task for ImportTask {
+    fn name(&self) -> String {
+        task_name(&self.crowd.name)
+    }
+
+    async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
+        let began = Instant::now();
+        let report = self.import(progress, began).await?;
+        let ImportReport { rows, unknown, invalid, version, .. } = &report;
+        let name = &self.crowd.name;
+        if *unknown + *invalid > 0 {
+            progress.warn(format!(
+                "crowd {name}: of {rows} rows, {unknown} hold an id of nobody and {invalid} no id; `taghouse versions rows {name} {version}` tells which"
+            ));
+        }
+        if let Some(waits) = &report.waits {
+            progress.warn(format!(
+                "crowd {name}: version {version} does not answer, for {waits}; `taghouse versions publish {name}` lets it"
+            ));
+        }
+        reports::result(&TaskResult::Import(report))
+    }
+}
+
+impl ImportTask {
+    async fn import(&mut self, progress: &Progress, began: Instant) -> Result<ImportReport> {
+        let Self { engine, crowd, import } = self;
+        let definitions = import.definitions.clone();
+        let app = &definitions.app.id;
+        let name = crowd.name.to_string();
+        let repeated = |version: u64| ImportReport {
+            imported: name.clone(),
+            version,
+            repeated: true,
+            elapsed_ms: elapsed_ms(began),
+            ..ImportReport::default()
+        };
+        let before = engine.crowds.imported_before(app, crowd, import.batch.as_deref()).await?;
+        if let Some(version) = before {
+            return Ok(repeated(version));
+        }
+
+        let mut attempt = 1;
+        let (read, imported) = loop {
+            let read = read(engine, app, import, progress).await?;
+            if read.given.is_empty() && import.mode == ImportMode::Replace {
+                return Err(Error::NobodyImported { crowd: crowd.name.clone(), rows: read.rows });
+            }
+            let what = Import {
+                mode: import.mode,
+                batch: import.batch.clone(),
+                rows: read.problems.clone().map(Into::into),
+            };
+            match engine.crowds.import(&definitions, crowd, &read.given, &what).await {
+                Ok(imported) => break (read, imported),
+                Err(taghouse_crowd::Error::Renumbered { .. }) if attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        };
+
+        let version = match imported {
+            Imported::Before { version } => return Ok(repeated(version)),
+            Imported::Version(version) => version,
+        };
+        Ok(ImportReport {
+            imported: name,
+            version: version.version,
+            repeated: false,
+            size: version.size,
+            waits: version.waits.map(|waits| waits.to_string()),
+            header: read.file.header,
+            column: read.file.column as u64,
+            rows: read.rows,
+            matched: read.matched,
+            duplicates: read.duplicates,
+            unknown: read.unknown,
+            invalid: read.invalid,
+            elapsed_ms: elapsed_ms(began),
+        })
+    }
+}
+
+fn elapsed_ms(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Reads the file. Dropping it ends the reading.
+async fn read(
+    engine: &Engine,
+    app: &AppId,
+    import: &CrowdImport,
+    progress: &Progress,
+) -> Result<Read> {
+    let given = engine.crowds.given_users(app, None).await?;
+    let (path, options) = (import.path.clone(), import.options.clone());
+    let stop = CancellationToken::new();
+    let _stops = stop.clone().drop_guard();
+    let cancelled = progress.cancel();
+    let stopped: taghouse_ingest::Stopped =
+        Arc::new(move || stop.is_cancelled() || cancelled.is_cancelled());
+    let progress = progress.clone();
+    blocking(move || {
+        let mut rows = Rows {
+            given,
+            waiting: Vec::new(),
+            problems: ProblemRows::default(),
+            counts: [0; 3],
+            invalid: 0,
+            progress,
+        };
+        let file = read_ids(&path, &options, &stopped, &mut rows)?;
+        rows.ended(file)
+    })
+    .await
+}
+
+/// A row whose id is not looked up yet, or that has none.
+struct Waiting {
+    number: u64,
+    id: std::result::Result<String, String>,
+}
+
+/// Counts the rows of a file and gathers their users.
+struct Rows {
+    given: GivenUsers,
+    waiting: Vec<Waiting>,
+    problems: ProblemRows,
+    /// Matched, unknown and duplicates.
+    counts: [u64; 3],
+    invalid: u64,
+    progress: Progress,
+}
+
+impl Rows {
+    fn look_up(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let ids: Vec<&str> = waiting.iter().filter_map(|row| row.id.as_deref().ok()).collect();
+        let mut found = self.given.add_each(&ids)?.into_iter();
+        for Waiting { number, id } in &waiting {
+            let problem = match id {
+                Err(problem) => {
+                    self.invalid += 1;
+                    problem.as_str()
+                }
+                Ok(_) => match found.next() {
+                    Some(GivenId::Matched) => {
+                        self.counts[0] += 1;
+                        continue;
+                    }
+                    Some(GivenId::Duplicate) => {
+                        self.counts[2] += 1;
+                        DUPLICATE
+                    }
+                    Some(GivenId::Unknown) | None => {
+                        self.counts[1] += 1;
+                        UNKNOWN
+                    }
+                },
+            };
+            self.problems.add(*number, problem).map_err(unpacked)?;
+        }
+        let rows = self.rows();
+        self.progress.message(format!("{rows} rows"));
+        Ok(())
+    }
+
+    fn rows(&self) -> u64 {
+        self.counts.iter().sum::<u64>() + self.invalid
+    }
+
+    fn ended(mut self, file: IdFile) -> Result<Read> {
+        self.look_up()?;
+        self.given.add_invalid(self.invalid);
+        let rows = self.rows();
+        let [matched, unknown, duplicates] = self.counts;
+        let problems = self.problems.finish().map_err(unpacked)?;
+        let (given, invalid) = (self.given, self.invalid);
+        Ok(Read { file, given, rows, matched, duplicates, unknown, invalid, problems })
+    }
+}
+
+fn unpacked(error: std::io::Error) -> Error {
+    Error::Unpacked(error)
+}
+
+impl IdRows for Rows {
+    type Error = Error;
+
+    fn known(&mut self, ids: &[&str]) -> Result<usize> {
+        Ok(self.given.known(ids)?)
+    }
+
+    fn row(&mut self, number: u64, id: std::result::Result<&str, &str>) -> Result<()> {
+        let id = id.map(str::to_owned).map_err(str::to_owned);
+        self.waiting.push(Waiting { number, id });
+        if self.waiting.len() >= IDS_AT_ONCE {
+            self.look_up()?;
+        }
+        Ok(())
+    }
+}
