@@ -109,6 +109,7 @@ fn a_crowd_of_files() {
         (&again["import"]["repeated"], &again["import"]["version"]),
         (&json!(true), &json!(2))
     );
+    assert_eq!(again["crowds"], json!([]), "nothing follows from it");
 
     import(&house, &more, &["--mode", "remove"]);
     assert_eq!(members(&house, "listed"), users([1, 60]));
@@ -182,7 +183,7 @@ fn what_cannot_be_imported_changes_nothing() {
     refused("column.csv", b"a,b\nu1,u2\n", &["--column", "c"], "no column \"c\"");
     refused("cut.csv.gz", b"\x1f\x8b\x08\x00", &[], "cut off");
     refused("book.xlsx", b"PK\x03\x04", &[], "cannot be read as .xlsx");
-    refused("long.csv", b"u2\n", &["--batch", &"x".repeat(200)], "has 200 bytes");
+    refused("long.csv", b"u2\n", &["--batch", &"x".repeat(200)], "has 200 characters");
     let said = house.refused(&["import", "busy_listed", house.path("good.csv").to_str().unwrap()]);
     assert!(said.contains("made by its `expression`"), "{said}");
     let said = house.refused(&["refresh", "listed"]);

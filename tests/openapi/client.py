@@ -120,10 +120,10 @@ def tags_and_crowds(call, file):
     version = call("list_crowd_versions", APP, "others").versions[0].version
     assert call.run(call("refresh_crowds", APP, success=202, body=call.body("RefreshRequest", {"crowds": ["high_spenders"]}))).kind == "refresh"
     upload = call("begin_upload", APP, success=201)
-    call("send_file", APP, upload.id, success=204, name="ids.csv", body=file(payload=io.BytesIO(b"ann\nnobody\n")))
+    call("send_file", APP, upload.id, success=204, name="ids.csv", body=file(payload=io.BytesIO(b"ann\nann\n")))
     run = call.run(call("import_crowd", APP, "listed", success=202, body=call.body("ImportRequest", {"upload": upload.id})))
-    assert (run.tasks[0].result.matched, run.tasks[0].result.unknown) == (1, 1), run
-    assert call("list_import_rows", APP, "listed", run.tasks[0].result.version).splitlines()[1:] == ['2,2,"it is the id of nobody"']
+    assert (run.tasks[0].result.matched, run.tasks[0].result.duplicates) == (1, 1), run
+    assert call("list_import_rows", APP, "listed", run.tasks[0].result.version).splitlines()[1:] == ['2,2,"its user stands in an earlier row"']
     difference = call("compare_crowd_versions", APP, "others", from_=version)
     assert (difference.to, difference.entered.count, difference.left.sample) == (version, 0, [])
     assert call("pin_crowd_version", APP, "others", version).versions[0].pinned

@@ -1,6 +1,6 @@
 //! Rewrites kept versions without the users who were deleted, in the background.
 
-use crate::compute::put;
+use crate::compute::{objects_of, put};
 use crate::crowds::POINTER_KIND;
 use crate::known::{AppCrowds, versions_of};
 use crate::rewrite::{Edit, Edited, Rewritten};
@@ -108,8 +108,7 @@ impl Crowds {
     /// Deletes the objects of versions up to the newest one that the crowd's record does not name.
     /// Whoever computes writes a later one, and nobody else writes while this is called.
     async fn sweep_unnamed(&self, app: &AppId, crowd: &str, versions: &CrowdVersions) {
-        let named: HashSet<&str> =
-            versions.versions.iter().map(|version| version.object.as_str()).collect();
+        let named: HashSet<&str> = versions.versions.iter().flat_map(objects_of).collect();
         let folder = ObjectPath::from(folder(app, crowd));
         let unnamed = self.store.list(Some(&folder)).try_filter_map(|found| {
             let version = found.location.filename().and_then(version_of);

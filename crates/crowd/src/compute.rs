@@ -27,7 +27,7 @@ const ATTEMPTS: u32 = 5;
 const MAX_LEFTOVERS: u32 = 100;
 
 /// The objects of a version.
-fn objects_of(version: &CrowdVersion) -> impl Iterator<Item = &str> {
+pub(crate) fn objects_of(version: &CrowdVersion) -> impl Iterator<Item = &str> {
     std::iter::once(version.object.as_str()).chain(version.rows.as_deref())
 }
 

@@ -14,12 +14,12 @@ use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_index::Snapshot;
 use taghouse_model::AppId;
-use taghouse_rules::{CrowdDefinition, Definitions};
+use taghouse_rules::{CrowdDefinition, Definitions, IMPORTED_TEXT};
 
 /// How many names of batches are remembered.
 const KEPT_BATCHES: usize = 1000;
-/// The longest name of a batch, in bytes.
-pub const MAX_BATCH_NAME_BYTES: usize = 128;
+/// The longest name of a batch, in characters.
+pub const MAX_BATCH_NAME_CHARS: usize = 128;
 
 /// What an import does to those who are in the crowd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,17 +109,19 @@ impl Base {
 
 impl CrowdVersions {
     /// The version that the next import adds to or takes from: the newest if it waits, for it is
-    /// meant to answer; else the one that answers or is being rolled out. So once somebody went back,
-    /// what they went back from is left behind.
+    /// meant to answer; else the one that answers or is being rolled out. Once somebody chose another
+    /// version, those that were there are left behind. So are versions from before the crowd was one
+    /// of files.
     fn imported_last(&self) -> Option<&CrowdVersion> {
-        let whole = |version: &&CrowdVersion| version.blend.is_none();
-        let newest = self.versions.iter().rev().find(whole)?;
-        let left_behind = self.held_ms.is_some_and(|held_ms| newest.created_ms < held_ms);
-        if newest.waits.is_some() && !left_behind {
+        let is_of_files = |version: &&CrowdVersion| {
+            version.blend.is_none() && version.expression == IMPORTED_TEXT
+        };
+        let newest = self.versions.iter().rev().find(is_of_files)?;
+        if newest.waits.is_some() && newest.version > self.passed_over {
             return Some(newest);
         }
         let answers = self.rollout.as_ref().map_or(self.current, |rollout| rollout.to);
-        self.get(answers).filter(whole).or(Some(newest))
+        self.get(answers).filter(is_of_files).or(Some(newest))
     }
 }
 
@@ -200,7 +202,12 @@ impl Crowds {
         let Some(last) = last else { return Ok(Base { mode, users: None }) };
         if last.generation != generation {
             let (crowd, version) = (edit.crowd.to_owned(), last.version);
-            return Err(Error::OldGeneration { crowd, version });
+            let now = self.snapshot(edit.app).await?.generation();
+            return Err(match now == generation {
+                true => Error::OldGeneration { crowd, version },
+                // What was read of the file is.
+                false => Error::Renumbered { crowd },
+            });
         }
         let set = self.set(&self.state(edit.app).known_version(edit.crowd, last)).await?;
         let users = taghouse_disk::blocking(move || set.bitmap_without(None)).await?;
@@ -219,11 +226,11 @@ fn check_imported(crowd: &CrowdDefinition) -> Result<()> {
 }
 
 fn check_batch(batch: Option<&str>) -> Result<()> {
-    match batch.map(str::len) {
-        None | Some(1..=MAX_BATCH_NAME_BYTES) => Ok(()),
+    match batch.map(|batch| batch.chars().count()) {
+        None | Some(1..=MAX_BATCH_NAME_CHARS) => Ok(()),
         Some(0) => Err(Error::Argument("the name of the batch is empty: give one".to_owned())),
-        Some(bytes) => Err(Error::Argument(format!(
-            "the name of the batch has {bytes} bytes, more than {MAX_BATCH_NAME_BYTES}"
+        Some(chars) => Err(Error::Argument(format!(
+            "the name of the batch has {chars} characters, more than {MAX_BATCH_NAME_CHARS}"
         ))),
     }
 }

@@ -111,7 +111,7 @@ pub use gate::Waits;
 pub use given::{GivenId, GivenUsers, IdCounts};
 pub use groups::{Axis, Buckets, Group, MAX_GROUPS};
 pub use holding::{Holding, Holds, MAX_UNANSWERED, Unanswered};
-pub use import::{Import, ImportMode, Imported, MAX_BATCH_NAME_BYTES};
+pub use import::{Import, ImportMode, Imported, MAX_BATCH_NAME_CHARS};
 pub use judge::{Judgment, Judgments, MAX_JUDGED_CROWDS, MAX_JUDGED_USERS};
 pub use matching::{MAX_JUDGED_EXPRESSIONS, Matches};
 pub use members::{CrowdMembers, Piece};

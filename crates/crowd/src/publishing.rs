@@ -175,14 +175,17 @@ impl Crowds {
     async fn change(&self, edit: &mut Edit<'_>, act: &Act<'_>) -> Result<()> {
         match act {
             Act::Publish(version) => {
-                let version = version.unwrap_or_else(|| newest(&edit.versions));
-                self.let_version_answer(edit, version).await
+                let last = newest(&edit.versions);
+                self.let_version_answer(edit, version.unwrap_or(last)).await?;
+                edit.versions.passed_over = last;
+                Ok(())
             }
             Act::RollBack(version) => {
                 let version = match version {
                     Some(version) => *version,
                     None => former(edit.crowd, &edit.versions)?,
                 };
+                edit.versions.passed_over = newest(&edit.versions);
                 self.switch(edit, version).await?;
                 edit.versions.held_ms = Some(self.clock.now_ms());
                 Ok(())

@@ -140,6 +140,9 @@ pub struct CrowdVersions {
     /// How new rules are rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     plan: Option<Plan>,
+    /// The newest version when somebody last chose which one answers; 0: nobody did.
+    #[serde(default)]
+    pub(crate) passed_over: u64,
     /// The batches that were imported, if files say who is in it.
     #[serde(default, skip_serializing_if = "Batches::is_empty")]
     pub(crate) batches: Batches,
@@ -179,6 +182,7 @@ impl CrowdVersions {
             rollout: None,
             keep: 0,
             plan: None,
+            passed_over: 0,
             batches: Batches::default(),
         }
     }

@@ -61,7 +61,10 @@ async fn files_replace_add_and_remove() {
     let mut shop = Shop::with(&ten()).await;
     let crowd = define(&mut shop, CrowdPolicy::default());
     let first = version(&shop, &crowd, &["u1", "nobody", "u2", "u1"], ImportMode::Append).await;
-    assert_eq!((first.version, first.size, first.expression.as_str()), (1, 2, "import"));
+    assert_eq!(
+        (first.version, first.size, first.expression.as_str()),
+        (1, 2, "imported from files")
+    );
     let counts = IdCounts { given: 4, unknown: 1, duplicates: 1, invalid: 0 };
     assert_eq!(first.ids, Some(counts));
     assert_eq!(shop.exported("listed").await, ["u1", "u2"]);
@@ -168,6 +171,16 @@ async fn what_was_gone_back_from_is_left_behind() {
     assert_eq!((third.size, fourth.size), (2, 3), "the next adds to the one that waits");
     shop.crowds.publish_version(&shop.app, "listed", None).await.unwrap();
     assert_eq!(shop.exported("listed").await, ["u1", "u3", "u4"]);
+
+    // A version that waited when another was chosen does not come back with the next file.
+    let careful = CrowdPolicy { needs_approval: true, ..CrowdPolicy::default() };
+    let crowd = define(&mut shop, careful);
+    let fifth = version(&shop, &crowd, &["u5"], ImportMode::Append).await;
+    assert!(fifth.waits.is_some());
+    shop.crowds.publish_version(&shop.app, "listed", Some(fourth.version)).await.unwrap();
+    version(&shop, &crowd, &["u6"], ImportMode::Append).await;
+    shop.crowds.publish_version(&shop.app, "listed", None).await.unwrap();
+    assert_eq!(shop.exported("listed").await, ["u1", "u3", "u4", "u6"]);
 }
 
 #[tokio::test]
@@ -179,6 +192,8 @@ async fn rows_are_kept_as_long_as_their_version() {
     let rows = shop.crowds.import_rows(&shop.app, "listed", 1).await.unwrap();
     assert_eq!(rows.as_deref(), Some(&b"packed"[..]));
     assert_eq!(shop.objects("listed"), ["1.crowd", "1.rows.gz"]);
+    shop.other_process().clean(&shop.app).await.unwrap();
+    assert_eq!(shop.objects("listed"), ["1.crowd", "1.rows.gz"], "they are not left over");
 
     version(&shop, &crowd, &["u2"], ImportMode::Append).await;
     assert_eq!(shop.crowds.import_rows(&shop.app, "listed", 2).await.unwrap(), None);

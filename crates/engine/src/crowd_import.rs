@@ -1,12 +1,13 @@
 //! Files that say who is in a crowd, as a run: the file, then the crowds that are made of that one.
 
-use crate::crowd_refresh::with_dependents;
+use crate::crowd_refresh::{Before, with_dependents};
 use crate::{Engine, Error, Result, reports};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use taghouse_crowd::{GivenId, GivenUsers, Import, ImportMode, Imported};
 use taghouse_disk::blocking;
@@ -18,6 +19,8 @@ use taghouse_wire::{ImportReport, TaskResult};
 use tokio_util::sync::CancellationToken;
 
 const IMPORT: &str = "import";
+/// The longest name of a file's column.
+const MAX_COLUMN_BYTES: usize = 256;
 /// How often a file is read again because the users were renumbered meanwhile.
 const ATTEMPTS: u32 = 3;
 /// So many ids are looked up at once.
@@ -57,11 +60,17 @@ impl Engine {
     ) -> Result<RunHandle> {
         let definitions = import.definitions.clone();
         let app = definitions.app.id.clone();
+        // Refuses what the run would refuse.
+        self.imported_before(&definitions, &import.crowd, import.batch.as_deref()).await?;
+        let column = import.options.column.as_deref().map(|column| column.trim().len());
+        if column.is_some_and(|bytes| !(1..=MAX_COLUMN_BYTES).contains(&bytes)) {
+            let why =
+                format!("column has 1 to {MAX_COLUMN_BYTES} bytes: name one, or leave it out");
+            return Err(taghouse_crowd::Error::Argument(why).into());
+        }
         let Some(crowd) = definitions.crowds.get(&import.crowd).cloned() else {
             return Err(taghouse_crowd::Error::UnknownCrowd(import.crowd.to_string()).into());
         };
-        // Refuses what the run would refuse.
-        self.crowds.imported_before(&app, &crowd, import.batch.as_deref()).await?;
         if let CrowdSource::Import { column: Some(column) } = &crowd.source {
             import.options.column.get_or_insert_with(|| column.clone());
         }
@@ -73,10 +82,29 @@ impl Engine {
         };
         let subject = format!("crowd {}, {how} {file}", crowd.name);
         let dependents = self.dependents(&definitions, &crowd.name).await?;
-        let mut tasks = self.refreshes(&definitions, &dependents, Some(&task_name(&crowd.name)));
-        tasks.insert(0, Box::new(ImportTask { engine: self.clone(), crowd, import }));
+        let unchanged = Arc::new(AtomicBool::new(false));
+        let before = Before { task: task_name(&crowd.name), unchanged: unchanged.clone() };
+        let mut tasks = self.refreshes(&definitions, &dependents, Some(&before));
+        tasks.insert(0, Box::new(ImportTask { engine: self.clone(), crowd, import, unchanged }));
         let start = async { Ok(self.scheduler.start(&app, IMPORT, tasks).await?) };
         self.audited_run(actor, &app, "crowd.import", &subject, start).await
+    }
+
+    /// The version that a batch of this name made of a crowd before.
+    ///
+    /// # Errors
+    /// [`Error::Crowd`] for a crowd that is unknown or made in another way, and for the name of the
+    /// batch; of the catalog.
+    pub async fn imported_before(
+        &self,
+        definitions: &Definitions,
+        crowd: &Name,
+        batch: Option<&str>,
+    ) -> Result<Option<u64>> {
+        let Some(crowd) = definitions.crowds.get(crowd) else {
+            return Err(taghouse_crowd::Error::UnknownCrowd(crowd.to_string()).into());
+        };
+        Ok(self.crowds.imported_before(&definitions.app.id, crowd, batch).await?)
     }
 
     /// The crowds that are made of this one and were computed.
@@ -97,6 +125,8 @@ struct ImportTask {
     engine: Arc<Engine>,
     crowd: CrowdDefinition,
     import: CrowdImport,
+    /// Set if crowds that are made of it stay as they are.
+    unchanged: Arc<AtomicBool>,
 }
 
 /// A file that was read.
@@ -121,6 +151,7 @@ impl Task for ImportTask {
     async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
         let began = Instant::now();
         let report = self.import(progress, began).await?;
+        self.unchanged.store(report.repeated || report.waits.is_some(), Ordering::Release);
         let ImportReport { rows, unknown, invalid, version, .. } = &report;
         let name = &self.crowd.name;
         if *unknown + *invalid > 0 {
@@ -139,7 +170,7 @@ impl Task for ImportTask {
 
 impl ImportTask {
     async fn import(&mut self, progress: &Progress, began: Instant) -> Result<ImportReport> {
-        let Self { engine, crowd, import } = self;
+        let Self { engine, crowd, import, .. } = self;
         let definitions = import.definitions.clone();
         let app = &definitions.app.id;
         let name = crowd.name.to_string();

@@ -6,12 +6,21 @@ use crate::production::PRODUCE;
 use crate::{Engine, Error, Result, named};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use taghouse_crowd::CrowdVersion;
 use taghouse_model::{AppId, Name, TimestampMs};
-use taghouse_rules::{CrowdDefinition, Definitions};
+use taghouse_rules::{CrowdDefinition, CrowdSource, Definitions};
 use taghouse_schedule::{RunHandle, Task};
 
 const REFRESH: &str = "refresh";
+
+/// A task that others come after, unless it finds that there is nothing for them to do.
+pub(crate) struct Before {
+    /// Its name.
+    pub(crate) task: String,
+    /// Set if there is not.
+    pub(crate) unchanged: Arc<AtomicBool>,
+}
 
 impl Engine {
     /// Starts to compute these of the crowds that are defined from the values that their tags have now, each after those it
@@ -20,7 +29,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::LiveCrowd`] for one that has no versions,
-    /// [`NeedsImport`](taghouse_crowd::Error::NeedsImport) for one that files say; those of the
+    /// [`NeedsImport`](taghouse_crowd::Error::NeedsImport) for one that files say,
+    /// [`NeedsProduction`](taghouse_crowd::Error::NeedsProduction) for one that is made by a query; those of the
     /// trail and the scheduler. Nothing was begun.
     pub async fn refresh_crowds(
         self: &Arc<Self>,
@@ -33,6 +43,12 @@ impl Engine {
         let is_live = |crowd: &&CrowdDefinition| crowd.is_live;
         if let Some(live) = defined(definitions, crowds).find(is_live) {
             return Err(Error::LiveCrowd { crowd: live.name.clone() });
+        }
+        let is_queried = |crowd: &&CrowdDefinition| matches!(crowd.source, CrowdSource::Sql { .. });
+        // It may ask tables of tags, which are as of productions.
+        if let Some(crowd) = defined(definitions, crowds).find(is_queried) {
+            let crowd = crowd.name.to_string();
+            return Err(taghouse_crowd::Error::NeedsProduction { crowd }.into());
         }
         if let Some(crowd) = defined(definitions, crowds).find(|crowd| crowd.is_imported()) {
             let crowd = crowd.name.to_string();
@@ -51,15 +67,17 @@ impl Engine {
         self: &Arc<Self>,
         definitions: &Arc<Definitions>,
         crowds: &BTreeSet<Name>,
-        before: Option<&str>,
+        before: Option<&Before>,
     ) -> Vec<Box<dyn Task>> {
         let as_of_ms = self.clock.now_ms();
         let task = |crowd: &CrowdDefinition| -> Box<dyn Task> {
             let others = crowd.crowds().into_iter();
             let others = others.filter(|other| crowds.contains(*other)).map(crowd_task);
-            let after = others.chain(before.map(str::to_owned)).collect();
+            let after = others.chain(before.map(|before| before.task.clone())).collect();
+            let unchanged = before.map(|before| before.unchanged.clone()).unwrap_or_default();
             let (engine, definitions) = (self.clone(), definitions.clone());
-            Box::new(CrowdTask { engine, definitions, crowd: crowd.clone(), as_of_ms, after })
+            let crowd = crowd.clone();
+            Box::new(CrowdTask { engine, definitions, crowd, as_of_ms, unchanged, after })
         };
         defined(definitions, crowds).map(task).collect()
     }

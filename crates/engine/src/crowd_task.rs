@@ -4,6 +4,7 @@ use crate::{Engine, Error, reports};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use taghouse_model::TimestampMs;
 use taghouse_rules::{CrowdDefinition, Definitions};
@@ -16,6 +17,8 @@ pub(crate) struct CrowdTask {
     pub(crate) crowd: CrowdDefinition,
     /// Of what its query sees, if it has one.
     pub(crate) as_of_ms: TimestampMs,
+    /// Set if nothing of what it is made of changed after all.
+    pub(crate) unchanged: Arc<AtomicBool>,
     /// The tasks of what it is made of.
     pub(crate) after: Vec<String>,
 }
@@ -36,6 +39,9 @@ impl Task for CrowdTask {
     }
 
     async fn run(&mut self, progress: &Progress) -> std::result::Result<Value, TaskError> {
+        if self.unchanged.load(Ordering::Acquire) {
+            return Ok(Value::Null);
+        }
         let began = Instant::now();
         let Self { engine, definitions, crowd, as_of_ms, .. } = self;
         let version = match engine.compute_crowd(definitions, crowd, *as_of_ms).await {
@@ -64,8 +70,15 @@ impl Task for CrowdTask {
     }
 }
 
-/// Whether what a crowd lacks is the first import of one that it is made of.
+/// Whether what a crowd lacks is the first import of one that it is made of, also through others.
 fn awaits_import(error: &Error, definitions: &Definitions) -> bool {
     let Error::Crowd(taghouse_crowd::Error::NotComputed { crowd }) = error else { return false };
-    definitions.crowds.get(crowd.as_str()).is_some_and(CrowdDefinition::is_imported)
+    let mut lacking = vec![crowd.as_str()];
+    while let Some(crowd) = lacking.pop().and_then(|crowd| definitions.crowds.get(crowd)) {
+        if crowd.is_imported() {
+            return true;
+        }
+        lacking.extend(crowd.crowds());
+    }
+    false
 }

@@ -118,7 +118,8 @@ fn tasks(
         let tags = std::iter::once(PRODUCE).chain(live.then_some(LIVE)).map(str::to_owned);
         let after = tags.chain(others).collect();
         let (engine, definitions) = (context.engine.clone(), context.definitions.clone());
-        tasks.push(Box::new(CrowdTask { engine, definitions, crowd, as_of_ms, after }));
+        let unchanged = Arc::default();
+        tasks.push(Box::new(CrowdTask { engine, definitions, crowd, as_of_ms, unchanged, after }));
     }
     tasks
 }

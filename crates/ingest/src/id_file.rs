@@ -21,8 +21,12 @@ use taghouse_model::check_user_id;
 
 /// So much of a text tells its encoding and its delimiter.
 const HEAD_BYTES: u64 = 1 << 20;
-/// So many rows tell the column.
+/// So many rows tell the column, or so many fields.
 const SAMPLE_ROWS: usize = 1000;
+const SAMPLE_FIELDS: usize = 1 << 20;
+const SAMPLE_BYTES: usize = 16 << 20;
+/// The most columns: as many as a spreadsheet has.
+const MAX_COLUMNS: usize = 16_384;
 
 /// How a file of ids is read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -168,6 +172,44 @@ struct Sampled {
     faults: Vec<Option<&'static str>>,
 }
 
+/// The first records of a file.
+struct Sample {
+    records: Vec<Sampled>,
+    /// How many there are, broken ones among them.
+    count: u64,
+}
+
+impl Sample {
+    fn of(path: &Path, records: &mut dyn Records) -> Result<Self, Error> {
+        let unreadable = |source: io::Error| Error::Path { path: path.to_owned(), source };
+        let mut sample = Self { records: Vec::new(), count: 0 };
+        let (mut all_fields, mut all_bytes) = (0, 0);
+        while sample.records.len() < SAMPLE_ROWS
+            && all_fields < SAMPLE_FIELDS
+            && all_bytes < SAMPLE_BYTES
+        {
+            let problem = match records.next().map_err(unreadable)? {
+                Next::End => break,
+                Next::Broken(problem) => Some(problem),
+                Next::Record => None,
+            };
+            sample.count += 1;
+            let number = records.number(sample.count);
+            let columns = records.field_count();
+            if columns > MAX_COLUMNS {
+                let problem = format!("row {number} has {columns} fields, more than {MAX_COLUMNS}");
+                return Err(refused(path, &problem));
+            }
+            let fields: Vec<Vec<u8>> = (0..columns).map(|at| records.field(at).to_vec()).collect();
+            let faults = (0..columns).map(|at| records.fault(at)).collect();
+            all_fields += columns;
+            all_bytes += fields.iter().map(Vec::len).sum::<usize>();
+            sample.records.push(Sampled { number, problem, fields, faults });
+        }
+        Ok(sample)
+    }
+}
+
 fn read_records<R: IdRows>(
     path: &Path,
     records: &mut dyn Records,
@@ -175,20 +217,7 @@ fn read_records<R: IdRows>(
     rows: &mut R,
 ) -> std::result::Result<IdFile, R::Error> {
     let unreadable = |source: io::Error| Error::Path { path: path.to_owned(), source };
-    let mut sample = Vec::new();
-    let mut count = 0;
-    while sample.len() < SAMPLE_ROWS {
-        let problem = match records.next().map_err(unreadable)? {
-            Next::End => break,
-            Next::Broken(problem) => Some(problem),
-            Next::Record => None,
-        };
-        count += 1;
-        let number = records.number(count);
-        let fields = (0..records.field_count()).map(|at| records.field(at).to_vec()).collect();
-        let faults = (0..records.field_count()).map(|at| records.fault(at)).collect();
-        sample.push(Sampled { number, problem, fields, faults });
-    }
+    let Sample { records: sample, mut count } = Sample::of(path, records)?;
     let whole: Vec<&[Vec<u8>]> = sample
         .iter()
         .filter(|record| record.problem.is_none())

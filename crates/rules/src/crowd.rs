@@ -11,6 +11,9 @@ use xxhash_rust::xxh3::Xxh3;
 /// The most ids that a crowd lists.
 pub const MAX_LISTED_IDS: usize = 10_000;
 
+/// The canonical text of every crowd of files. No expression is written so.
+pub const IMPORTED_TEXT: &str = "imported from files";
+
 /// `kind: crowd`
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrowdDefinition {
@@ -215,7 +218,7 @@ impl fmt::Display for CrowdSource {
             Self::Sample(sample) => sample.fmt(f),
             Self::Sql { query } => write!(f, "sql {}", query.trim()),
             // Who is in it does not follow from where the ids stand in files.
-            Self::Import { .. } => f.write_str("import"),
+            Self::Import { .. } => f.write_str(IMPORTED_TEXT),
         }
     }
 }

@@ -73,8 +73,8 @@ pub use coerce::coerce;
 pub use compiled::{Condition, Place, Row};
 pub use compute::{Computed, Misfit, fit};
 pub use crowd::{
-    CrowdCondition, CrowdDefinition, CrowdSample, CrowdSize, CrowdSource, CrowdTop, IdList,
-    MAX_LISTED_IDS, Percent, TopEnd,
+    CrowdCondition, CrowdDefinition, CrowdSample, CrowdSize, CrowdSource, CrowdTop, IMPORTED_TEXT,
+    IdList, MAX_LISTED_IDS, Percent, TopEnd,
 };
 pub use crowd_policy::{
     CrowdChecks, CrowdPolicy, KEPT_VERSIONS, LEAST_REFRESH_MS, MAX_KEPT_VERSIONS, MAX_OVERRIDES,

@@ -217,8 +217,8 @@ fn crowds_are_made_in_several_ways() {
         texts,
         [
             "kind_ids: ids ids: 2 (xxh3 d9fbb2265bf748fcb5eb62eea5494c52)",
-            "kind_import: import import",
-            "kind_import_found: import import",
+            "kind_import: import imported from files",
+            "kind_import_found: import imported from files",
             "kind_sample: sample sample 5%, salt \"kind_sample\", of crowd(\"kind_top\") && did(\"refund\", within 90d)",
             "kind_sample_of_all: sample sample 100, salt \"spring\"",
             "kind_sql: sql sql SELECT user_id FROM events",

@@ -18,12 +18,13 @@ pub struct ImportRequest {
     /// The column of the ids, by its name or its number from 1. Default: that of the definition; else
     /// it is looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 256)]
     pub column: Option<String>,
     /// Whether the first row names the columns. Default: it does if it has the column's name, or one
     /// that columns of ids usually have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
-    /// A name by which you know the file, 1 to 128 bytes: a file of this name is imported once.
+    /// A name by which you know the file: a file of this name is imported once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 128)]
     pub batch: Option<String>,

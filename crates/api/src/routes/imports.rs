@@ -3,7 +3,7 @@
 use super::app_checked;
 use super::crowds::CrowdPath;
 use super::runs::body;
-use super::uploads::{self, Claimed};
+use super::uploads;
 use super::versions::VersionPath;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
@@ -34,7 +34,11 @@ pub(crate) async fn start(
     let app = app_checked(&path.app, &caller, Action::Edit)?;
     let definitions = server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
     let crowd = Name::new(&path.crowd)?;
+    // What is refused, or was imported already, takes no upload: the call can be made again.
+    let batch = request.batch.as_deref();
+    let before = server.engine.imported_before(&definitions, &crowd, batch).await?;
     let (file, upload) = match (request.path, request.upload) {
+        (None, Some(_)) if before.is_some() => (PathBuf::new(), None),
         (Some(file), None) if caller.local => (PathBuf::from(file), None),
         (Some(_), None) => {
             return Err(Problem::new(
@@ -43,8 +47,10 @@ pub(crate) async fn start(
             ));
         }
         (None, Some(upload)) => {
+            let files = uploads::files(&server, &app, &upload)?;
+            let name = only(files)?;
             let claimed = uploads::claim(&server, &app, &upload)?;
-            (only_file(&claimed)?, Some(claimed))
+            (claimed.path(&name), Some(claimed))
         }
         _ => return Err(Problem::new(ErrorKind::Invalid, "name either a path or an upload")),
     };
@@ -67,9 +73,7 @@ pub(crate) async fn start(
 }
 
 /// The file of an upload that has one.
-fn only_file(claimed: &Claimed) -> Result<PathBuf, Problem> {
-    let mut files = claimed.paths().map_err(uploads::disk)?;
-    files.retain(|path| path.is_file());
+fn only(files: Vec<PathBuf>) -> Result<PathBuf, Problem> {
     match <[PathBuf; 1]>::try_from(files) {
         Ok([file]) => Ok(file),
         Err(files) => {

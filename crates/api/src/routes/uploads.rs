@@ -77,6 +77,17 @@ pub(crate) struct Claimed {
     upload: String,
 }
 
+/// The files of an upload that nobody claimed yet, by their place in its folder.
+pub(crate) fn files(server: &Server, app: &AppId, upload: &str) -> Result<Vec<PathBuf>, Problem> {
+    let folder = folder(server, app, upload)?;
+    let mut files = Vec::new();
+    for part in [NAMED, PICKED] {
+        files_below(&folder.join(part), &mut files).map_err(disk)?;
+    }
+    let place = |file: PathBuf| file.strip_prefix(&folder).map(std::path::Path::to_owned).ok();
+    Ok(files.into_iter().filter_map(place).collect())
+}
+
 /// Takes an upload for one ingestion: nobody else finds it any more.
 pub(crate) fn claim(server: &Server, app: &AppId, upload: &str) -> Result<Claimed, Problem> {
     let found = folder(server, app, upload)?;
@@ -94,6 +105,11 @@ pub(crate) fn claim(server: &Server, app: &AppId, upload: &str) -> Result<Claime
 }
 
 impl Claimed {
+    /// Where a file of [`files`] is now.
+    pub(crate) fn path(&self, file: &std::path::Path) -> PathBuf {
+        self.folder.join(file)
+    }
+
     /// What is to be ingested: the named files, and the folder to pick from where there is one.
     pub(crate) fn paths(&self) -> std::io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();

@@ -42,9 +42,15 @@ impl Choice {
         if let Some(column) = &options.column {
             return Ok(Self::named(&names, column.trim(), options.header));
         }
-        let usual = USUAL_NAMES
-            .iter()
-            .find_map(|usual| names.iter().position(|name| plain(name) == *usual));
+        // Where it stands in rows below, too, it is a value.
+        let recurs = |column: usize, usual: &str| {
+            let cells = others.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| plain(&text(cell))).any(|cell| cell == usual)
+        };
+        let usual = USUAL_NAMES.iter().find_map(|usual| {
+            let column = names.iter().position(|name| plain(name) == *usual)?;
+            (options.header == Some(true) || !recurs(column, usual)).then_some(column)
+        });
         if let Some(column) = usual.filter(|_| options.header != Some(false)) {
             return Ok(Ok(Self { column, header: names.get(column).cloned() }));
         }
@@ -68,8 +74,7 @@ impl Choice {
                 }
                 if best.0 == 0 {
                     return Ok(Err(format!(
-                        "no column is called user_id or the like, and none holds ids of users: say which one it is, by its number or one of these names: {}",
-                        listed(&names)
+                        "no column is called user_id or the like, and none holds ids of users: say which one it is, by its name or its number, 1 to {count}"
                     )));
                 }
                 best.1
@@ -79,38 +84,51 @@ impl Choice {
         Ok(Ok(Self { column, header }))
     }
 
-    /// The column of this name or number.
+    /// The column of this name or number. A number in range is one, unless a header is known to hold
+    /// it: else the first row of a file without a header could be taken for names.
     fn named(names: &[String], column: &str, header: Option<bool>) -> Result<Self, String> {
+        let count = names.len();
         let exact: Vec<usize> = places(names, |name| name == column);
         let like = || places(names, |name| plain(name) == plain(column));
         let found = if exact.is_empty() { like() } else { exact };
-        match found.as_slice() {
-            [at] if header != Some(false) => {
-                return Ok(Self { column: *at, header: names.get(*at).cloned() });
+        let number = column.parse::<usize>().ok().filter(|number| (1..=count).contains(number));
+        match (found.as_slice(), number, header) {
+            (_, Some(number), None | Some(false)) => {
+                let is_header = |name: &&String| {
+                    header.is_none() && USUAL_NAMES.contains(&plain(name).as_str())
+                };
+                let column = number - 1;
+                Ok(Self { column, header: names.get(column).filter(is_header).cloned() })
             }
-            [first, second, ..] if header != Some(false) => {
-                return Err(format!(
-                    "columns {} and {} are both called {}: say which one by its number",
-                    first + 1,
-                    second + 1,
-                    quoted(column)
-                ));
+            ([at], _, None | Some(true)) => {
+                Ok(Self { column: *at, header: names.get(*at).cloned() })
             }
-            _ => {}
+            ([first, second, ..], _, None | Some(true)) => Err(format!(
+                "columns {} and {} are both called {}: say which one by its number",
+                first + 1,
+                second + 1,
+                quoted(column)
+            )),
+            ([], Some(number), Some(true)) => {
+                Ok(Self { column: number - 1, header: names.get(number - 1).cloned() })
+            }
+            (_, None, _) => {
+                Err(format!("it has no column {}: {}", quoted(column), shown(names, header)))
+            }
         }
-        let number =
-            column.parse::<usize>().ok().filter(|number| (1..=names.len()).contains(number));
-        let Some(number) = number else {
-            return Err(format!(
-                "it has no column {}: its first row is {}; name one of these, or its number",
-                quoted(column),
-                listed(names)
-            ));
-        };
-        let is_header =
-            |name: &&String| header.unwrap_or_else(|| USUAL_NAMES.contains(&plain(name).as_str()));
-        let column = number - 1;
-        Ok(Self { column, header: names.get(column).filter(is_header).cloned() })
+    }
+}
+
+/// What is said of the columns of a file: names where they are names for sure, for the cells of a row
+/// are of people.
+fn shown(names: &[String], header: Option<bool>) -> String {
+    let is_usual = |name: &String| USUAL_NAMES.contains(&plain(name).as_str());
+    let count = names.len();
+    match header == Some(true) || (header.is_none() && names.iter().any(is_usual)) {
+        true => format!("its first row is {}; name one of these, or a number", listed(names)),
+        false => format!(
+            "its rows have {count} fields; name one as the first row does, or by its number"
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rows of a workbook's first sheet, cell by cell: the sheet is not held in memory.
 
-use super::{IdFile, IdFileOptions, IdRows, Records, read_records, refused};
+use super::{IdFile, IdFileOptions, IdRows, MAX_COLUMNS, Records, read_records, refused};
 use crate::Error;
 use crate::csv::Next;
 use crate::input_bytes::Stopped;
@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// The largest workbook, in bytes: its texts are held in memory, unpacked.
 const MAX_BYTES: u64 = 128 << 20;
+/// The most that its parts may have, unpacked.
+const MAX_UNPACKED_BYTES: u64 = 1 << 30;
 /// Spreadsheets keep 15 digits of a number.
 const EXACT_BELOW: f64 = 1e15;
 const ROUNDED: &str = "it is a number of more than 15 digits, which spreadsheets round: format the column as text before the ids are put in";
@@ -36,6 +38,13 @@ pub(super) fn read<R: IdRows>(
             path.display()
         ))
     };
+    let unpacked = unpacked_bytes(path).map_err(|error| damaged(&error))?;
+    if unpacked > MAX_UNPACKED_BYTES {
+        let most = MAX_UNPACKED_BYTES >> 30;
+        let problem =
+            format!("its parts would have more than {most} GiB, unpacked: save it as CSV");
+        return Err(refused(path, &problem));
+    }
     let mut book: Xlsx<BufReader<File>> =
         open_workbook(path).map_err(|e: calamine::XlsxError| damaged(&e))?;
     let Some(sheet) = book.sheet_names().into_iter().next() else {
@@ -53,6 +62,16 @@ pub(super) fn read<R: IdRows>(
         count: 0,
     };
     read_records(path, &mut records, options, rows)
+}
+
+/// How many bytes the parts of a workbook have, as it says.
+fn unpacked_bytes(path: &Path) -> Result<u64, Box<dyn std::error::Error>> {
+    let mut parts = zip::ZipArchive::new(BufReader::new(File::open(path)?))?;
+    let mut bytes = 0_u64;
+    for at in 0..parts.len() {
+        bytes = bytes.saturating_add(parts.by_index_raw(at)?.size());
+    }
+    Ok(bytes)
 }
 
 /// The rows of a sheet, the empty ones among them left out.
@@ -88,6 +107,9 @@ impl<R: Read + Seek> SheetRows<'_, R> {
             return Ok(None);
         }
         loop {
+            if (self.stopped)() {
+                return Err(io::Error::other("the run has stopped"));
+            }
             let next = self.cells.next_cell();
             let next = next
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
@@ -97,6 +119,11 @@ impl<R: Read + Seek> SheetRows<'_, R> {
             };
             if let Some((text, fault)) = text_of(&cell) {
                 let (row, column) = cell.get_position();
+                if column as usize >= MAX_COLUMNS {
+                    let problem =
+                        format!("a cell stands in column {column}, and sheets have {MAX_COLUMNS}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+                }
                 return Ok(Some(Placed { row, column: column as usize, text, fault }));
             }
         }
@@ -118,9 +145,6 @@ impl<R: Read + Seek> SheetRows<'_, R> {
 
 impl<R: Read + Seek> Records for SheetRows<'_, R> {
     fn next(&mut self) -> io::Result<Next> {
-        if (self.stopped)() {
-            return Err(io::Error::other("the run has stopped"));
-        }
         self.count = 0;
         self.faults.clear();
         let Some(first) = self.cell()? else { return Ok(Next::End) };

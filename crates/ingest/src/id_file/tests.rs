@@ -92,14 +92,39 @@ fn the_column_is_named_or_numbered() {
     let wrong = |text: &[u8], options: &IdFileOptions| read("a.csv", text, options).err().unwrap();
     assert_eq!(
         wrong(text, &column("email")),
-        "FOLDER/a.csv: it has no column \"email\": its first row is \"mail\", \"number\", \"user_id\"; name one of these, or its number"
+        "FOLDER/a.csv: it has no column \"email\": its first row is \"mail\", \"number\", \"user_id\"; name one of these, or a number"
     );
     assert!(wrong(text, &column("4")).contains("no column \"4\""));
     assert_eq!(
         wrong(b"a,b\nx,y\n", &IdFileOptions::default()),
-        "FOLDER/a.csv: no column is called user_id or the like, and none holds ids of users: say which one it is, by its number or one of these names: \"a\", \"b\""
+        "FOLDER/a.csv: no column is called user_id or the like, and none holds ids of users: say which one it is, by its name or its number, 1 to 2"
+    );
+    let of_people = wrong(b"ann,Ann,ann@x.com\n", &column("email"));
+    assert!(
+        of_people
+            .ends_with("its rows have 3 fields; name one as the first row does, or by its number"),
+        "{of_people}"
     );
     assert!(wrong(b"id,id\nx,y\n", &column("id")).contains("columns 1 and 2 are both called"));
+}
+
+#[test]
+fn a_number_is_no_name_and_a_value_no_header() {
+    assert_eq!(ids("a.csv", b"1\n2\n3\n", &column("1")), ["1", "2", "3"]);
+    assert_eq!(ids("a.csv", b"2,ann\n3,bob\n", &column("2")), ["ann", "bob"]);
+    let with_header = IdFileOptions { column: Some("7".to_owned()), header: Some(true) };
+    assert_eq!(ids("a.csv", b"6,7\nx,u1\n", &with_header), ["u1"]);
+    let roles = b"u1,customer\nu2,user\nu3,customer\n";
+    assert_eq!(ids("a.csv", roles, &IdFileOptions::default()), ["u1", "u2", "u3"]);
+    let no_header = IdFileOptions { column: None, header: Some(false) };
+    assert_eq!(ids("a.csv", b"id\nu1\n", &no_header), ["id", "u1"]);
+}
+
+#[test]
+fn what_is_too_wide_is_refused() {
+    let wide = format!("{}\n", ",".repeat(20_000));
+    let error = read("a.csv", wide.as_bytes(), &IdFileOptions::default()).err().unwrap();
+    assert!(error.contains("row 1 has 20001 fields, more than 16384"), "{error}");
 }
 
 #[test]

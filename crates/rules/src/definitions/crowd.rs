@@ -96,6 +96,10 @@ impl CrowdReader<'_> {
             RawCrowd { ids: Some(ids), .. } => self.ids(ids),
             RawCrowd { top: Some(top), .. } => self.top(top).map(CrowdSource::Top),
             RawCrowd { sample: Some(sample), .. } => self.sample(sample).map(CrowdSource::Sample),
+            RawCrowd { sql: Some(_), refresh: Some(_), .. } => {
+                self.error("/refresh", "productions run its query: leave `refresh` out");
+                None
+            }
             RawCrowd { sql: Some(query), .. } if query.trim().is_empty() => {
                 self.error("/sql", "`sql` is empty: write a SELECT that gives user_id");
                 None
