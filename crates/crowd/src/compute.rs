@@ -93,7 +93,7 @@ impl Crowds {
         given: Option<&GivenUsers>,
     ) -> Result<CrowdVersion> {
         match self.make(definitions, crowd, given, None).await? {
-            Imported::Version(version) => Ok(version),
+            Imported::Version(version) => Ok(*version),
             // Only an import can have been made before.
             Imported::Before { .. } => {
                 Err(Error::BrokeOff("a computation was taken for an import".to_owned()))
@@ -153,7 +153,7 @@ impl Crowds {
                 edit.versions.batches.add(batch.to_owned(), version.version);
             }
             if self.publish(edit, revision).await? {
-                return Ok(Imported::Version(version));
+                return Ok(Imported::Version(Box::new(version)));
             }
         }
         Err(Error::Contended { crowd: name.to_owned() })

@@ -48,7 +48,7 @@ pub struct Import {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Imported {
     /// It made this version.
-    Version(CrowdVersion),
+    Version(Box<CrowdVersion>),
     /// A batch of this name made a version before. Nothing was changed.
     Before {
         /// The number of that version, which may have been deleted since.

@@ -51,7 +51,7 @@ async fn version(
     mode: ImportMode,
 ) -> CrowdVersion {
     match import(shop, crowd, ids, &how(mode)).await.unwrap() {
-        Imported::Version(version) => version,
+        Imported::Version(version) => *version,
         Imported::Before { version } => panic!("taken for a repetition of version {version}"),
     }
 }

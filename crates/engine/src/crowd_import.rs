@@ -206,7 +206,7 @@ impl ImportTask {
 
         let version = match imported {
             Imported::Before { version } => return Ok(repeated(version)),
-            Imported::Version(version) => version,
+            Imported::Version(version) => *version,
         };
         Ok(ImportReport {
             imported: name,

@@ -205,7 +205,7 @@ fn rows_of_one_problem_are_one_line() {
         rows.add(number, problem).unwrap();
     }
     let packed = rows.finish().unwrap().unwrap();
-    let text: Vec<u8> = UnpackedRows::new(packed).map(|piece| piece.unwrap()).flatten().collect();
+    let text: Vec<u8> = UnpackedRows::new(packed).flat_map(Result::unwrap).collect();
     assert_eq!(
         String::from_utf8(text).unwrap(),
         "first_row,last_row,problem\n2,3,\"a \"\"b\"\"\"\n5,5,\"a \"\"b\"\"\"\n6,6,\"c\"\n"
