@@ -129,15 +129,26 @@ struct ImportTask {
     unchanged: Arc<AtomicBool>,
 }
 
-/// A file that was read.
-struct Read {
-    file: IdFile,
-    given: GivenUsers,
-    rows: u64,
+/// What became of the rows of a file: each is one of these.
+#[derive(Debug, Clone, Copy, Default)]
+struct RowCounts {
     matched: u64,
     duplicates: u64,
     unknown: u64,
     invalid: u64,
+}
+
+impl RowCounts {
+    fn total(self) -> u64 {
+        self.matched + self.duplicates + self.unknown + self.invalid
+    }
+}
+
+/// A file that was read.
+struct Read {
+    file: IdFile,
+    given: GivenUsers,
+    rows: RowCounts,
     /// The packed rows that gave no user.
     problems: Option<Vec<u8>>,
 }
@@ -190,7 +201,10 @@ impl ImportTask {
         let (read, imported) = loop {
             let read = read(engine, app, import, progress).await?;
             if read.given.is_empty() && import.mode == ImportMode::Replace {
-                return Err(Error::NobodyImported { crowd: crowd.name.clone(), rows: read.rows });
+                return Err(Error::NobodyImported {
+                    crowd: crowd.name.clone(),
+                    rows: read.rows.total(),
+                });
             }
             let what = Import {
                 mode: import.mode,
@@ -216,11 +230,11 @@ impl ImportTask {
             waits: version.waits.map(|waits| waits.to_string()),
             header: read.file.header,
             column: read.file.column as u64,
-            rows: read.rows,
-            matched: read.matched,
-            duplicates: read.duplicates,
-            unknown: read.unknown,
-            invalid: read.invalid,
+            rows: read.rows.total(),
+            matched: read.rows.matched,
+            duplicates: read.rows.duplicates,
+            unknown: read.rows.unknown,
+            invalid: read.rows.invalid,
             elapsed_ms: elapsed_ms(began),
         })
     }
@@ -250,8 +264,7 @@ async fn read(
             given,
             waiting: Vec::new(),
             problems: ProblemRows::default(),
-            counts: [0; 3],
-            invalid: 0,
+            counts: RowCounts::default(),
             progress,
         };
         let file = read_ids(&path, &options, &stopped, &mut rows)?;
@@ -271,9 +284,7 @@ struct Rows {
     given: GivenUsers,
     waiting: Vec<Waiting>,
     problems: ProblemRows,
-    /// Matched, unknown and duplicates.
-    counts: [u64; 3],
-    invalid: u64,
+    counts: RowCounts,
     progress: Progress,
 }
 
@@ -285,43 +296,36 @@ impl Rows {
         for Waiting { number, id } in &waiting {
             let problem = match id {
                 Err(problem) => {
-                    self.invalid += 1;
+                    self.counts.invalid += 1;
                     problem.as_str()
                 }
                 Ok(_) => match found.next() {
                     Some(GivenId::Matched) => {
-                        self.counts[0] += 1;
+                        self.counts.matched += 1;
                         continue;
                     }
                     Some(GivenId::Duplicate) => {
-                        self.counts[2] += 1;
+                        self.counts.duplicates += 1;
                         DUPLICATE
                     }
                     Some(GivenId::Unknown) | None => {
-                        self.counts[1] += 1;
+                        self.counts.unknown += 1;
                         UNKNOWN
                     }
                 },
             };
             self.problems.add(*number, problem).map_err(unpacked)?;
         }
-        let rows = self.rows();
+        let rows = self.counts.total();
         self.progress.message(format!("{rows} rows"));
         Ok(())
     }
 
-    fn rows(&self) -> u64 {
-        self.counts.iter().sum::<u64>() + self.invalid
-    }
-
     fn ended(mut self, file: IdFile) -> Result<Read> {
         self.look_up()?;
-        self.given.add_invalid(self.invalid);
-        let rows = self.rows();
-        let [matched, unknown, duplicates] = self.counts;
+        self.given.add_invalid(self.counts.invalid);
         let problems = self.problems.finish().map_err(unpacked)?;
-        let (given, invalid) = (self.given, self.invalid);
-        Ok(Read { file, given, rows, matched, duplicates, unknown, invalid, problems })
+        Ok(Read { file, given: self.given, rows: self.counts, problems })
     }
 }
 
