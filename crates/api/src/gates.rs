@@ -59,6 +59,7 @@ impl Lane {
             | "crowds/{crowd}"
             | "crowds/{crowd}/versions"
             | "crowds/{crowd}/difference"
+            | "crowds/{crowd}/versions/{version}/rows"
             | "sources"
             | "files"
             | "identities"

@@ -73,7 +73,11 @@ async fn a_crowd_that_is_defined_only_says_to_produce() {
         shop.crowds.compute(&shop.definitions, &above).await.unwrap_err(),
     ];
     for error in errors {
-        assert_eq!(error.to_string(), "crowd planned has no version yet: run `taghouse produce`");
+        assert!(
+            error
+                .to_string()
+                .starts_with("crowd planned has no version yet: run `taghouse produce`")
+        );
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 }

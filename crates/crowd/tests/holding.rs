@@ -72,7 +72,7 @@ async fn it_is_what_judging_each_says() {
         let holding = check(&shop, &shop.crowds, user).await;
         assert_eq!(
             holding.unanswered[0].why,
-            "crowd idle has no version yet: run `taghouse produce`"
+            "crowd idle has no version yet: run `taghouse produce` or, if it is made of files, `taghouse import idle FILE`"
         );
         assert_eq!(holding.crowds.is_empty(), user == "nobody");
     }
