@@ -74,6 +74,8 @@ impl Engine {
         if let CrowdSource::Import { column: Some(column) } = &crowd.source {
             import.options.column.get_or_insert_with(|| column.clone());
         }
+        // Users who were named before are known to it.
+        self.index.position(&app).await?;
         let file = import.path.file_name().unwrap_or_default().to_string_lossy();
         let how = match import.mode {
             ImportMode::Replace => "replacing with",

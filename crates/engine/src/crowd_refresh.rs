@@ -54,6 +54,8 @@ impl Engine {
             let crowd = crowd.name.to_string();
             return Err(taghouse_crowd::Error::NeedsImport { crowd }.into());
         }
+        // What was acknowledged before is to be in what is computed.
+        self.index.position(app).await?;
         let subject = named(crowds.iter().map(Name::as_str));
         let all = if dependents { with_dependents(definitions, crowds) } else { crowds.clone() };
         let start = async {
