@@ -9,6 +9,7 @@ keep=2 # a name can stand for two things: the binary and its own tests
 rm -rf "$profile/incremental"
 
 drop_old() { # the files of the folder that the pattern names, by name without hash: all but the newest
+    [ -d "$1" ] || return 0
     find "$1" -maxdepth 1 -type f -size +1M -regextype posix-extended -regex "$2" -printf '%T@ %p\n' | sort -rn | awk -v keep="$keep" '{
         name = $2
         sub(/-[0-9a-f]+(\.[a-z]+)?$/, "", name) # no counted repeats: mawk lacks them

@@ -4,27 +4,17 @@
 
 mod driver;
 
-use driver::House;
+use driver::{House, PEOPLE};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const APP: &str = "
-kind: app
-id: shop
-time_zone: UTC
----
-kind: source
-name: people
-format: csv
-user_id: user
-attributes: { orders: { column: orders, type: int } }
----
-{kind: tag, name: orders, type: int, attribute: orders}
----
+const CROWDS: &str = "
 {kind: crowd, name: listed, import: {}}
 ---
 {kind: crowd, name: busy_listed, expression: 'crowd(\"listed\") && orders >= 50'}
+---
+{kind: crowd, name: others, expression: '!crowd(\"busy_listed\")'}
 ";
 
 /// User `uN` has N orders.
@@ -32,10 +22,9 @@ const USERS: usize = 100;
 
 fn opened() -> House {
     let house = House::new();
-    house.ok(&["apply", "-f", house.file("app.yaml", APP).to_str().unwrap()]);
-    let rows: String = (0..USERS).map(|n| format!("u{n},{n}\n")).collect();
-    let file = house.file("in/people.csv", format!("user,orders\n{rows}"));
-    house.ok(&["ingest", "--source", "people", file.to_str().unwrap()]);
+    let app = house.file("app.yaml", format!("{PEOPLE}---{CROWDS}"));
+    house.ok(&["apply", "-f", app.to_str().unwrap()]);
+    house.ingest_people(USERS);
     house
 }
 
@@ -80,7 +69,7 @@ fn a_crowd_of_files() {
     // Nothing was imported: what is made of it waits, and the production succeeds.
     let report = produce(&house);
     let warnings = report["warnings"].as_array().unwrap();
-    assert_eq!(warnings.len(), 1, "{report}");
+    assert_eq!(warnings.len(), 2, "also of what is made of that: {report}");
     assert!(warnings[0].as_str().unwrap().contains("`taghouse import listed FILE`"), "{report}");
 
     let file = house.file(
@@ -168,7 +157,7 @@ fn a_workbook_over_http() {
 #[test]
 fn what_cannot_be_imported_changes_nothing() {
     let house = opened();
-    let mut server = house.serve();
+    let server = house.serve();
     produce(&house);
     import(&house, &house.file("good.csv", "u1\n"), &[]);
     let refused = |name: &str, bytes: &[u8], flags: &[&str], problem: &str| {
@@ -190,17 +179,34 @@ fn what_cannot_be_imported_changes_nothing() {
     assert!(said.contains("`taghouse import listed FILE`"), "{said}");
     assert_eq!(members(&house, "listed"), users([1]));
 
-    // Killed at any time: the file counts whole or not at all.
-    let all: String = (0..USERS).map(|n| format!("u{n}\n")).collect();
-    let file = house.file("all.csv", all);
-    let mut child = house
-        .command(&["import", "listed", file.to_str().unwrap(), "--mode", "append"])
-        .spawn()
-        .unwrap();
-    server.kill();
-    child.wait().unwrap();
-    let _server = house.serve();
-    assert!(matches!(members(&house, "listed").len(), 1 | USERS));
-    import(&house, &file, &["--mode", "append"]);
-    assert_eq!(members(&house, "listed").len(), USERS);
+    drop(server);
+}
+
+/// Killed at any time, a file counts whole or not at all.
+#[test]
+fn an_import_is_whole_over_kill_9() {
+    let house = opened();
+    let one = house.file("one.csv", "u1\n");
+    let all = house.file("all.csv", (0..USERS).map(|n| format!("u{n}\n")).collect::<String>());
+    let mut server = house.serve();
+    produce(&house);
+    import(&house, &one, &[]);
+    for delay_ms in [0, 20, 40, 60, 80, 120] {
+        let mut child = house
+            .command(&["import", "listed", all.to_str().unwrap(), "--mode", "append"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        server.kill();
+        child.wait().unwrap();
+        server = house.serve();
+        let size = members(&house, "listed").len();
+        assert!([1, USERS].contains(&size), "{size} after {delay_ms} ms");
+        import(&house, &all, &["--mode", "append"]);
+        assert_eq!(members(&house, "listed").len(), USERS);
+        import(&house, &one, &[]);
+        assert_eq!(members(&house, "listed").len(), 1);
+    }
 }

@@ -5,38 +5,22 @@
 mod driver;
 mod needs;
 
-use driver::{House, Server, eventually};
+use driver::{House, PEOPLE, Server, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::Command;
-
-const APP: &str = "
-kind: app
-id: shop
-time_zone: UTC
----
-kind: source
-name: people
-format: csv
-user_id: user
-attributes: { orders: { column: orders, type: int } }
----
-{kind: tag, name: orders, type: int, attribute: orders}
-";
 
 /// Users in the file; user `uN` has N orders.
 const USERS: usize = 400;
 
 fn crowd(expression: &str, more: &str) -> String {
-    format!("{APP}---\n{{kind: crowd, name: busy, expression: '{expression}'{more}}}\n")
+    format!("{PEOPLE}---\n{{kind: crowd, name: busy, expression: '{expression}'{more}}}\n")
 }
 
 fn opened() -> House {
     let house = House::new();
     apply(&house, "orders >= 300", "");
-    let rows: String = (0..USERS).map(|n| format!("u{n},{n}\n")).collect();
-    let file = house.file("in/people.csv", format!("user,orders\n{rows}"));
-    house.ok(&["ingest", "--source", "people", file.to_str().unwrap()]);
+    house.ingest_people(USERS);
     house.ok(&["produce"]);
     house
 }

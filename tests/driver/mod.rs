@@ -13,6 +13,21 @@ const TAGHOUSE: &str = env!("CARGO_BIN_EXE_taghouse");
 /// Beside the data folder.
 const SAID: &str = "serve.stderr";
 
+/// An app `shop` whose users have a tag `orders`, from the source `people`.
+pub const PEOPLE: &str = "
+kind: app
+id: shop
+time_zone: UTC
+---
+kind: source
+name: people
+format: csv
+user_id: user
+attributes: { orders: { column: orders, type: int } }
+---
+{kind: tag, name: orders, type: int, attribute: orders}
+";
+
 /// A data folder that goes when the test ends.
 pub struct House {
     folder: std::sync::Arc<tempfile::TempDir>,
@@ -86,6 +101,13 @@ impl House {
 
     pub fn count(&self, expression: &str) -> u64 {
         self.ok(&["count", expression]).trim().parse().unwrap()
+    }
+
+    /// Ingests so many users of [`PEOPLE`]: `uN` has N orders.
+    pub fn ingest_people(&self, users: usize) {
+        let rows: String = (0..users).map(|n| format!("u{n},{n}\n")).collect();
+        let file = self.file("in/people.csv", format!("user,orders\n{rows}"));
+        self.ok(&["ingest", "--source", "people", file.to_str().unwrap()]);
     }
 
     /// Starts a server on a free port and waits until it serves.

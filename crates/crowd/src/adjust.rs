@@ -71,13 +71,14 @@ impl Crowds {
         let Adjustments { holdout, always, never } = self.adjustments(app, crowd).await?;
         let user = self.user_of(app, user).await;
         let names = |ids: &[String]| ids.iter().any(|id| *id == *user);
-        let is_held_out = || Buckets::of(app, HOLDOUT, crowd.name.as_str()).holds(holdout, &user);
-        match () {
-            () if names(&never) => Some(Exception::Never),
-            () if names(&always) => Some(Exception::Always),
-            () if is_held_out() => Some(Exception::Holdout),
-            () => None,
+        if names(&never) {
+            return Some(Exception::Never);
         }
+        if names(&always) {
+            return Some(Exception::Always);
+        }
+        let buckets = Buckets::of(app, HOLDOUT, crowd.name.as_str());
+        buckets.holds(holdout, &user).then_some(Exception::Holdout)
     }
 
     /// A rule's users with the adjustments made. Somebody who is just being deleted may be among

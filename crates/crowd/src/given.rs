@@ -100,36 +100,20 @@ impl Crowds {
         let given = self.given_on(&snapshot, app, None).await?;
         let texts: Vec<&str> = ids.iter().map(String::as_str).collect();
         let ordinals = given.look_up(&texts)?;
-        let is_known = |ordinal: Option<u32>| {
-            ordinal.is_some_and(|ordinal| snapshot.users().contains(ordinal))
-        };
+        let is_known =
+            |ordinal: Option<u32>| ordinal.is_some_and(|ordinal| given.users.contains(ordinal));
         let unknown = texts.into_iter().zip(ordinals).filter(|(_, ordinal)| !is_known(*ordinal));
         Ok(unknown.map(|(id, _)| id).take(most).collect())
     }
 }
 
 impl GivenUsers {
-    /// Adds the users of these ids. Not for a thread that answers requests.
+    /// Adds the users of these ids, and says of each id what became of it. Not for a thread that
+    /// answers requests.
     ///
     /// # Errors
     /// Of the dictionary.
-    pub fn add(&mut self, ids: &[&str]) -> Result<()> {
-        self.given += ids.len() as u64;
-        let mut ordinals: Vec<u32> = self.look_up(ids)?.into_iter().flatten().collect();
-        self.matched += ordinals.len() as u64;
-        ordinals.sort_unstable();
-        ordinals.dedup();
-        for ordinal in ordinals {
-            self.found.insert(ordinal);
-        }
-        Ok(())
-    }
-
-    /// The same, and says of each id what became of it.
-    ///
-    /// # Errors
-    /// Of the dictionary.
-    pub fn add_each(&mut self, ids: &[&str]) -> Result<Vec<GivenId>> {
+    pub fn add(&mut self, ids: &[&str]) -> Result<Vec<GivenId>> {
         self.given += ids.len() as u64;
         let ordinals = self.look_up(ids)?;
         let mut each = |ordinal: Option<u32>| {
@@ -191,8 +175,7 @@ impl GivenUsers {
             return Err(Error::Renumbered { crowd: crowd.to_owned() });
         }
         let users = self.found.and(snapshot.users());
-        // A deleted user keeps an ordinal until all traces are removed. How often the id of one was
-        // given is not known, so each counts once as unknown, and its repetitions as duplicates.
+        // Of who was deleted since, the first row counts as unknown.
         let counts = IdCounts {
             given: self.given,
             unknown: self.given - self.matched - self.invalid + (self.found.len() - users.len()),

@@ -88,19 +88,16 @@ impl Batches {
 /// Those to whom, or from whom, the users of a file come.
 pub(crate) struct Base {
     mode: ImportMode,
-    users: Option<Arc<Bitmap>>,
+    users: Arc<Bitmap>,
 }
 
 impl Base {
     /// The users of the crowd, given those of the file.
     pub(crate) fn with(&self, given: Bitmap, snapshot: &Snapshot) -> Bitmap {
-        let Some(users) = &self.users else {
-            return if self.mode == ImportMode::Remove { Bitmap::new() } else { given };
-        };
         let all = match self.mode {
             ImportMode::Replace => given,
-            ImportMode::Append => users.or(&given),
-            ImportMode::Remove => users.and_not(&given),
+            ImportMode::Append => self.users.or(&given),
+            ImportMode::Remove => self.users.and_not(&given),
         };
         // It holds users who were deleted since it was written.
         all.and(snapshot.users())
@@ -111,17 +108,25 @@ impl CrowdVersions {
     /// The version that the next import adds to or takes from: the newest if it waits, for it is
     /// meant to answer; else the one that answers or is being rolled out. Once somebody chose another
     /// version, those that were there are left behind. So are versions from before the crowd was one
-    /// of files.
-    fn imported_last(&self) -> Option<&CrowdVersion> {
-        let is_of_files = |version: &&CrowdVersion| {
-            version.blend.is_none() && version.expression == IMPORTED_TEXT
-        };
-        let newest = self.versions.iter().rev().find(is_of_files)?;
-        if newest.waits.is_some() && newest.version > self.passed_over {
-            return Some(newest);
+    /// of files: `None` then.
+    ///
+    /// # Errors
+    /// As [`CrowdVersions::current`].
+    fn imported_last(&self) -> Result<Option<&CrowdVersion>> {
+        let is_of_files = |version: &&CrowdVersion| version.expression == IMPORTED_TEXT;
+        let whole = |version: &&CrowdVersion| version.blend.is_none();
+        let newest = self.versions.iter().rev().filter(is_of_files).find(whole);
+        let waits =
+            |version: &&CrowdVersion| version.waits.is_some() && version.version > self.passed_over;
+        if let Some(waiting) = newest.filter(waits) {
+            return Ok(Some(waiting));
         }
-        let answers = self.rollout.as_ref().map_or(self.current, |rollout| rollout.to);
-        self.get(answers).filter(is_of_files).or(Some(newest))
+        let answers = match &self.rollout {
+            Some(rollout) => self.get(rollout.to),
+            None if self.current == 0 => None,
+            None => Some(self.current()?),
+        };
+        Ok(answers.filter(is_of_files))
     }
 }
 
@@ -198,8 +203,11 @@ impl Crowds {
         generation: u64,
     ) -> Result<Base> {
         let mode = import.mode;
-        let last = edit.versions.imported_last().filter(|_| mode != ImportMode::Replace);
-        let Some(last) = last else { return Ok(Base { mode, users: None }) };
+        let last = match mode {
+            ImportMode::Replace => None,
+            ImportMode::Append | ImportMode::Remove => edit.versions.imported_last()?,
+        };
+        let Some(last) = last else { return Ok(Base { mode, users: Arc::default() }) };
         if last.generation != generation {
             let (crowd, version) = (edit.crowd.to_owned(), last.version);
             let now = self.snapshot(edit.app).await?.generation();
@@ -211,7 +219,7 @@ impl Crowds {
         }
         let set = self.set(&self.state(edit.app).known_version(edit.crowd, last)).await?;
         let users = taghouse_disk::blocking(move || set.bitmap_without(None)).await?;
-        Ok(Base { mode, users: Some(users) })
+        Ok(Base { mode, users })
     }
 }
 

@@ -9,18 +9,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use taghouse_crowd::{GivenId, GivenUsers, Import, ImportMode, Imported};
+use taghouse_crowd::{GivenId, GivenUsers, IdCounts, Import, ImportMode, Imported};
 use taghouse_disk::blocking;
 use taghouse_ingest::{IdFile, IdFileOptions, IdRows, ProblemRows, read_ids};
 use taghouse_model::{AppId, Name};
-use taghouse_rules::{CrowdDefinition, CrowdSource, Definitions};
+use taghouse_rules::{CrowdDefinition, CrowdSource, Definitions, MAX_COLUMN_CHARS};
 use taghouse_schedule::{Progress, RunHandle, Task, TaskError};
 use taghouse_wire::{ImportReport, TaskResult};
 use tokio_util::sync::CancellationToken;
 
 const IMPORT: &str = "import";
-/// The longest name of a file's column.
-const MAX_COLUMN_BYTES: usize = 256;
 /// How often a file is read again because the users were renumbered meanwhile.
 const ATTEMPTS: u32 = 3;
 /// So many ids are looked up at once.
@@ -51,8 +49,9 @@ impl Engine {
     /// Starts to import a file into a crowd; `actor`, a key's id, stands in the audit trail.
     ///
     /// # Errors
-    /// [`Error::Crowd`] for a crowd that is made in another way, and for the name of the batch; those
-    /// of the trail and the scheduler. Nothing was begun.
+    /// [`Error::Crowd`] for a crowd that is unknown, and for the name of the column; those of the
+    /// trail and the scheduler. Nothing was begun. What [`Engine::imported_before`] refuses, the run
+    /// does.
     pub async fn import(
         self: &Arc<Self>,
         actor: &str,
@@ -60,12 +59,10 @@ impl Engine {
     ) -> Result<RunHandle> {
         let definitions = import.definitions.clone();
         let app = definitions.app.id.clone();
-        // Refuses what the run would refuse.
-        self.imported_before(&definitions, &import.crowd, import.batch.as_deref()).await?;
-        let column = import.options.column.as_deref().map(|column| column.trim().len());
-        if column.is_some_and(|bytes| !(1..=MAX_COLUMN_BYTES).contains(&bytes)) {
+        let column = import.options.column.as_deref().map(|column| column.trim().chars().count());
+        if column.is_some_and(|chars| !(1..=MAX_COLUMN_CHARS).contains(&chars)) {
             let why =
-                format!("column has 1 to {MAX_COLUMN_BYTES} bytes: name one, or leave it out");
+                format!("column has 1 to {MAX_COLUMN_CHARS} characters: name one, or leave it out");
             return Err(taghouse_crowd::Error::Argument(why).into());
         }
         let Some(crowd) = definitions.crowds.get(&import.crowd).cloned() else {
@@ -131,26 +128,12 @@ struct ImportTask {
     unchanged: Arc<AtomicBool>,
 }
 
-/// What became of the rows of a file: each is one of these.
-#[derive(Debug, Clone, Copy, Default)]
-struct RowCounts {
-    matched: u64,
-    duplicates: u64,
-    unknown: u64,
-    invalid: u64,
-}
-
-impl RowCounts {
-    fn total(self) -> u64 {
-        self.matched + self.duplicates + self.unknown + self.invalid
-    }
-}
-
 /// A file that was read.
 struct Read {
     file: IdFile,
     given: GivenUsers,
-    rows: RowCounts,
+    /// How many rows it has.
+    rows: u64,
     /// The packed rows that gave no user.
     problems: Option<Vec<u8>>,
 }
@@ -201,17 +184,14 @@ impl ImportTask {
 
         let mut attempt = 1;
         let (read, imported) = loop {
-            let read = read(engine, app, import, progress).await?;
+            let mut read = read(engine, app, import, progress).await?;
             if read.given.is_empty() && import.mode == ImportMode::Replace {
-                return Err(Error::NobodyImported {
-                    crowd: crowd.name.clone(),
-                    rows: read.rows.total(),
-                });
+                return Err(Error::NobodyImported { crowd: crowd.name.clone(), rows: read.rows });
             }
             let what = Import {
                 mode: import.mode,
                 batch: import.batch.clone(),
-                rows: read.problems.clone().map(Into::into),
+                rows: read.problems.take().map(Into::into),
             };
             match engine.crowds.import(&definitions, crowd, &read.given, &what).await {
                 Ok(imported) => break (read, imported),
@@ -224,6 +204,8 @@ impl ImportTask {
             Imported::Before { version } => return Ok(repeated(version)),
             Imported::Version(version) => *version,
         };
+        let IdCounts { given: rows, unknown, duplicates, invalid } =
+            version.ids.unwrap_or_default();
         Ok(ImportReport {
             imported: name,
             version: version.version,
@@ -232,11 +214,11 @@ impl ImportTask {
             waits: version.waits.map(|waits| waits.to_string()),
             header: read.file.header,
             column: read.file.column as u64,
-            rows: read.rows.total(),
-            matched: read.rows.matched,
-            duplicates: read.rows.duplicates,
-            unknown: read.rows.unknown,
-            invalid: read.rows.invalid,
+            rows,
+            matched: rows - unknown - duplicates - invalid,
+            duplicates,
+            unknown,
+            invalid,
             elapsed_ms: elapsed_ms(began),
         })
     }
@@ -266,7 +248,7 @@ async fn read(
             given,
             waiting: Vec::new(),
             problems: ProblemRows::default(),
-            counts: RowCounts::default(),
+            rows: 0,
             progress,
         };
         let file = read_ids(&path, &options, &stopped, &mut rows)?;
@@ -281,12 +263,12 @@ struct Waiting {
     id: std::result::Result<String, String>,
 }
 
-/// Counts the rows of a file and gathers their users.
+/// Gathers the users of a file's rows.
 struct Rows {
     given: GivenUsers,
     waiting: Vec<Waiting>,
     problems: ProblemRows,
-    counts: RowCounts,
+    rows: u64,
     progress: Progress,
 }
 
@@ -294,40 +276,30 @@ impl Rows {
     fn look_up(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
         let ids: Vec<&str> = waiting.iter().filter_map(|row| row.id.as_deref().ok()).collect();
-        let mut found = self.given.add_each(&ids)?.into_iter();
+        let mut found = self.given.add(&ids)?.into_iter();
         for Waiting { number, id } in &waiting {
             let problem = match id {
                 Err(problem) => {
-                    self.counts.invalid += 1;
+                    self.given.add_invalid(1);
                     problem.as_str()
                 }
                 Ok(_) => match found.next() {
-                    Some(GivenId::Matched) => {
-                        self.counts.matched += 1;
-                        continue;
-                    }
-                    Some(GivenId::Duplicate) => {
-                        self.counts.duplicates += 1;
-                        DUPLICATE
-                    }
-                    Some(GivenId::Unknown) | None => {
-                        self.counts.unknown += 1;
-                        UNKNOWN
-                    }
+                    Some(GivenId::Matched) => continue,
+                    Some(GivenId::Duplicate) => DUPLICATE,
+                    Some(GivenId::Unknown) | None => UNKNOWN,
                 },
             };
             self.problems.add(*number, problem).map_err(unpacked)?;
         }
-        let rows = self.counts.total();
-        self.progress.message(format!("{rows} rows"));
+        self.rows += waiting.len() as u64;
+        self.progress.message(format!("{} rows", self.rows));
         Ok(())
     }
 
     fn ended(mut self, file: IdFile) -> Result<Read> {
         self.look_up()?;
-        self.given.add_invalid(self.counts.invalid);
         let problems = self.problems.finish().map_err(unpacked)?;
-        Ok(Read { file, given: self.given, rows: self.counts, problems })
+        Ok(Read { file, given: self.given, rows: self.rows, problems })
     }
 }
 

@@ -11,6 +11,9 @@ use xxhash_rust::xxh3::Xxh3;
 /// The most ids that a crowd lists.
 pub const MAX_LISTED_IDS: usize = 10_000;
 
+/// The longest name of a column of a file that is imported.
+pub const MAX_COLUMN_CHARS: usize = 256;
+
 /// The canonical text of every crowd of files. No expression is written so.
 pub const IMPORTED_TEXT: &str = "imported from files";
 

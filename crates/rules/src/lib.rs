@@ -74,7 +74,7 @@ pub use compiled::{Condition, Place, Row};
 pub use compute::{Computed, Misfit, fit};
 pub use crowd::{
     CrowdCondition, CrowdDefinition, CrowdSample, CrowdSize, CrowdSource, CrowdTop, IMPORTED_TEXT,
-    IdList, MAX_LISTED_IDS, Percent, TopEnd,
+    IdList, MAX_COLUMN_CHARS, MAX_LISTED_IDS, Percent, TopEnd,
 };
 pub use crowd_policy::{
     CrowdChecks, CrowdPolicy, KEPT_VERSIONS, LEAST_REFRESH_MS, MAX_KEPT_VERSIONS, MAX_OVERRIDES,

@@ -124,11 +124,14 @@ impl Choice {
 fn shown(names: &[String], header: Option<bool>) -> String {
     let is_usual = |name: &String| USUAL_NAMES.contains(&plain(name).as_str());
     let count = names.len();
-    match header == Some(true) || (header.is_none() && names.iter().any(is_usual)) {
-        true => format!("its first row is {}; name one of these, or a number", listed(names)),
-        false => format!(
-            "its rows have {count} fields; name one as the first row does, or by its number"
-        ),
+    match header {
+        Some(false) => format!("its rows have {count} fields and no header; say its number"),
+        None if !names.iter().any(is_usual) => {
+            format!(
+                "its rows have {count} fields; name one as the first row does, or by its number"
+            )
+        }
+        _ => format!("its first row is {}; name one of these, or a number", listed(names)),
     }
 }
 

@@ -6,8 +6,8 @@ use crate::check::{Naming, Scope, described, listed};
 use crate::raw::crowd::{RawCrowd, RawOrder, RawSample, RawTop};
 use crate::{
     ANONYMOUS_TAG, CrowdCondition, CrowdDefinition, CrowdSample, CrowdSize, CrowdSource, CrowdTop,
-    Document, DocumentKind, IdList, MAX_LISTED_IDS, Percent, TagDefinition, TagKind, TopEnd,
-    suggest,
+    Document, DocumentKind, IdList, MAX_COLUMN_CHARS, MAX_LISTED_IDS, Percent, TagDefinition,
+    TagKind, TopEnd, suggest,
 };
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
@@ -15,8 +15,6 @@ use taghouse_model::{Name, ValueType, check_user_id};
 
 /// It stands in the text of every version.
 const MAX_SALT_BYTES: usize = 128;
-/// The longest name of a file's column.
-const MAX_COLUMN_BYTES: usize = 256;
 
 pub(super) fn check(
     documents: &[Document],
@@ -163,10 +161,11 @@ impl CrowdReader<'_> {
             self.error("/refresh", message);
         }
         let column = column.map(str::trim);
-        let fits = |column: &str| (1..=MAX_COLUMN_BYTES).contains(&column.len());
+        let fits = |column: &str| (1..=MAX_COLUMN_CHARS).contains(&column.chars().count());
         if column.is_some_and(|column| !fits(column)) {
-            let message =
-                format!("`column` has 1 to {MAX_COLUMN_BYTES} bytes: name one, or leave it out");
+            let message = format!(
+                "`column` has 1 to {MAX_COLUMN_CHARS} characters: name one, or leave it out"
+            );
             self.error("/import/column", message);
         }
         let is_right = self.errors.len() == before;
