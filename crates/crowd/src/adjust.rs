@@ -10,8 +10,6 @@ use taghouse_model::{AppId, Ordinal};
 use taghouse_rules::{CrowdDefinition, CrowdPolicy, Share};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Members whose ids are looked up at once.
-const AT_ONCE: usize = 8192;
 /// What the buckets of a holdout are for.
 const HOLDOUT: &str = "holdout";
 
@@ -125,13 +123,11 @@ pub(crate) fn filtered(
     holds: &dyn Fn(&str) -> bool,
 ) -> Result<Bitmap> {
     let mut kept: Vec<Ordinal> = Vec::new();
-    let mut from = Some(0);
-    while let Some(first) = from {
-        let some = users.page(first, AT_ONCE);
-        from = some.last().and_then(|last| last.checked_add(1));
-        let ids = dictionary.resolve(&some)?;
-        let held = some.iter().zip(&ids).filter(|(_, id)| id.as_deref().is_some_and(holds));
-        kept.extend(held.map(|(ordinal, _)| *ordinal));
+    for found in dictionary.resolve_sorted(users.iter()) {
+        let (ordinal, id) = found?;
+        if holds(&id) {
+            kept.push(ordinal);
+        }
     }
     Ok(Bitmap::from_sorted(&kept))
 }
