@@ -4,6 +4,7 @@ use super::{App, defined_tag};
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::Path;
+use crate::shape::EventStream;
 use crate::subscription::{Subscription, Wanted};
 use axum::Extension;
 use axum::extract::{RawQuery, State};
@@ -127,7 +128,7 @@ fn start(text: &str) -> Option<Start> {
 /// `data` ends the stream.
 #[utoipa::path(get, path = "/apps/{app}/changes", operation_id = "follow_changes", tag = "tags",
     params(App, FeedParameters, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last record seen.")),
-    responses((status = 200, description = "Events; the data of each is a FeedRecord.", content((String = "text/event-stream"))), Problem))]
+    responses((status = 200, description = "Events; the data of each is a FeedRecord.", content((inline(EventStream) = "text/event-stream"))), Problem))]
 pub(crate) async fn follow(
     State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
