@@ -343,7 +343,7 @@ fn lacking(column: &str) -> Error {
     Error::Worker(format!("a batch has no column {column}"))
 }
 
-fn text<'b>(batch: &'b RecordBatch, column: &str) -> Result<&'b StringArray> {
+pub(crate) fn text<'b>(batch: &'b RecordBatch, column: &str) -> Result<&'b StringArray> {
     batch
         .column_by_name(column)
         .and_then(|column| column.as_string_opt())

@@ -101,6 +101,22 @@ impl ByHand {
         Self { changes, workers, calendar, as_of_ms }
     }
 
+    /// Nobody's.
+    pub(crate) fn none(calendar: Calendar, as_of_ms: TimestampMs) -> Self {
+        Self { changes: BTreeMap::new(), workers: Vec::new(), calendar, as_of_ms }
+    }
+
+    /// The rows, ascending, of users of whom a change of the tag holds.
+    pub(crate) fn held(&self, definitions: &Definitions, tag: &TagDefinition) -> Vec<u32> {
+        let changes = self.changes.get(tag.name.as_str()).map_or(&[][..], Vec::as_slice);
+        let held = changes.chunk_by(|a, b| a.row == b.row).filter_map(|of_user| {
+            let first = of_user.first()?;
+            let since = self.latest_ms(definitions, tag, first);
+            of_user.iter().any(|placed| placed.change.time_ms >= since).then_some(first.row)
+        });
+        held.collect()
+    }
+
     /// When the last event or value came of what the tag is computed from, or a change of that by
     /// hand; before the as-of time all.
     fn latest_ms(

@@ -14,6 +14,7 @@ use taghouse_rules::{Definitions, TagDefinition, TagKind};
 use tokio_util::sync::CancellationToken;
 
 /// A tag's values while they are made.
+#[derive(Clone)]
 pub(crate) struct Column {
     pub(crate) values: ArrayRef,
     /// What the index shows, where it is not the same.

@@ -91,7 +91,12 @@ impl Plan {
 
     /// Of these users alone, and without the times that changes by hand are held against.
     pub(crate) fn of(self, chosen: Chosen) -> Self {
-        Self { chosen: Some(Arc::new(chosen)), watched: BTreeSet::new(), ..self }
+        Self { watched: BTreeSet::new(), ..self }.among(chosen)
+    }
+
+    /// Of these users alone.
+    pub(crate) fn among(self, chosen: Chosen) -> Self {
+        Self { chosen: Some(Arc::new(chosen)), ..self }
     }
 
     /// From when on events are read with all that is asked of them: a change by hand is held

@@ -6,6 +6,7 @@
 
 use crate::by_hand::columns;
 use crate::emission::Shown;
+use crate::hands::{HandPair, Hands};
 use crate::members::Members;
 use crate::rebuild::ours;
 use crate::segments::{Loading, Segments};
@@ -16,7 +17,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use taghouse_disk::blocking;
 use taghouse_index::{Bitmap, Pin, Publication, SegmentSource, Snapshot, TagPublication};
+use taghouse_ingest::Landing;
 use taghouse_model::{AppId, Name, Ordinal, Value};
+use taghouse_rules::Definitions;
 use taghouse_users::SharedUsers;
 
 /// About so many values are computed while the slot is held; but of so many users at least.
@@ -31,6 +34,17 @@ pub(crate) struct Draft {
     /// From before the first value was computed: what was changed since stays on top.
     pub(crate) pin: Pin,
     pub(crate) touched: Touched,
+    /// Values by hand, in the place of the states'.
+    pub(crate) hands: Hands,
+}
+
+/// Whose values of which tags are shown again.
+#[derive(Clone, Copy)]
+struct Again<'a> {
+    draft: &'a Draft,
+    snapshot: &'a Arc<Snapshot>,
+    who: &'a Bitmap,
+    tags: &'a [usize],
 }
 
 /// Who is to be shown again.
@@ -40,6 +54,8 @@ pub(crate) struct Touched {
     states: Bitmap,
     /// Who was seen for the first time.
     seen: Bitmap,
+    /// What was changed by hand meanwhile: that is shown already.
+    pub(crate) hands: BTreeSet<HandPair>,
 }
 
 impl Draft {
@@ -50,9 +66,10 @@ impl Draft {
 
     /// Ends the noting of what comes to states.
     pub(crate) fn take_touched(&mut self, state: &mut AppState) {
-        let Touched { states, seen } = state.touched.take().unwrap_or_default();
+        let Touched { states, seen, hands } = state.touched.take().unwrap_or_default();
         self.touched.states = self.touched.states.or(&states);
         self.touched.seen = self.touched.seen.or(&seen);
+        self.touched.hands.extend(hands);
     }
 }
 
@@ -65,19 +82,21 @@ impl Stream {
     /// `Superseded`, `Renumbered`; of the states, the index and the folder for scratch.
     pub(crate) async fn draft(
         &self,
-        app: &AppId,
+        definitions: &Arc<Definitions>,
+        landing: &Landing,
         build: u64,
         is_part: bool,
     ) -> Result<Option<Draft>> {
+        let app = &definitions.app.id;
         let slot = self.slot(app);
 
         // 1. What came due while the lake was read is over before anybody notes it.
         while self.catch_up_in_time(app, build).await? {}
 
         // 2. From here on it is noted what comes.
-        let (everybody, pin, mut loading) = {
+        let pin = {
             let mut slot = slot.lock().await;
-            let users = self.parts.users.share(app).await;
+            let _users = self.parts.users.share(app).await;
             let serving = slot.serving.iter_mut();
             serving.for_each(|serving| serving.state.touched = Some(Touched::default()));
             let state = &mut ours(&mut slot.building, build)?.state;
@@ -87,17 +106,29 @@ impl Stream {
             state.touched = Some(Touched::default());
             // All derived values are computed now.
             state.moved.clear();
+            self.parts.index.pin(app).await?
+        };
+
+        // 3. What holds by hand.
+        let hands = self.hands(definitions, landing, build).await?;
+
+        let (everybody, mut loading) = {
+            let mut slot = slot.lock().await;
+            let users = self.parts.users.share(app).await;
+            let state = &ours(&mut slot.building, build)?.state;
+            if state.generation != users.generation() {
+                return Err(Error::Renumbered);
+            }
             let deleted = users.deleted().await?;
-            let everybody = state.users().and_not(&deleted);
+            let everybody = state.users().or(&hands.users()).and_not(&deleted);
             let plan = &state.plan;
             let end = if is_part { plan.with_states() } else { plan.without_crowds() };
             let tags: Vec<usize> = (0..end).collect();
-            let pin = self.parts.index.pin(app).await?;
             let loading = Loading::new(state, everybody.max(), &tags, &self.parts.scratch, app)?;
-            (everybody, pin, loading)
+            (everybody, loading)
         };
 
-        // 3. Some users after others.
+        // 4. Some users after others.
         let at_once = (VALUES_AT_ONCE / loading.tags().max(1)).max(LEAST_USERS);
         let mut from = Some(0);
         while let Some(first) = from {
@@ -109,12 +140,12 @@ impl Stream {
             if state.generation != users.generation() {
                 return Err(Error::Renumbered);
             }
-            loading.push(state, &some).await?;
+            loading.push(state, &some, &hands).await?;
         }
 
-        // 4. Without the slot: what was collected becomes files.
+        // 5. Without the slot: what was collected becomes files.
         let segments = loading.finish().await?;
-        Ok(Some(Draft { segments, users: everybody, pin, touched: Touched::default() }))
+        Ok(Some(Draft { segments, users: everybody, pin, touched: Touched::default(), hands }))
     }
 
     /// Works off some of what time has changed in states that are being built; whether there is more.
@@ -143,7 +174,6 @@ impl Stream {
         let app = users.app();
         let deleted = users.deleted().await?;
         let existing = state.users().and_not(&deleted);
-        let everybody: Vec<Ordinal> = existing.iter().collect();
 
         // 1. The segments.
         let mut draft = match draft {
@@ -153,13 +183,16 @@ impl Stream {
                 users: Bitmap::new(),
                 pin: self.parts.index.pin(app).await?,
                 touched: Touched::default(),
+                hands: Hands::default(),
             },
         };
-        draft.segments.widen(state, &everybody).await?;
+        let everybody: Vec<Ordinal> =
+            existing.or(&draft.hands.users().and_not(&deleted)).iter().collect();
+        draft.segments.widen(state, &everybody, &draft.hands).await?;
         let lacking = |tag: &usize| !draft.segments.has(*tag);
         let others: Vec<usize> = tags.iter().copied().filter(lacking).collect();
         let scratch = &self.parts.scratch;
-        let mut others = Segments::of(state, &everybody, &others, scratch, app).await?;
+        let mut others = Segments::of(state, &everybody, &others, scratch, &draft).await?;
 
         let drafted = draft.segments.take();
 
@@ -190,7 +223,8 @@ impl Stream {
         self.tell_published(state, users, tags).await?;
 
         // 3. What came meanwhile.
-        self.show_touched(state, members, users, &draft.touched, tags).await
+        draft.touched.hands.extend(self.unread_hands(app, state, users).await?);
+        self.show_touched(state, members, users, &draft, tags).await
     }
 
     /// Shows again what users have of these tags who were touched while values were computed, where
@@ -200,9 +234,10 @@ impl Stream {
         state: &mut AppState,
         members: &mut Members,
         users: &SharedUsers<'_>,
-        touched: &Touched,
+        draft: &Draft,
         tags: &[usize],
     ) -> Result<()> {
+        let Draft { touched, .. } = draft;
         let deleted = users.deleted().await?;
         let touched_states = touched.states.and_not(&deleted);
         let everybody = touched.states.or(&touched.seen).and_not(&deleted);
@@ -212,7 +247,8 @@ impl Stream {
             tags.iter().copied().partition(has_states);
         // Of who was only named, a value of a tag with states was set by hand.
         for (who, tags) in [(touched_states, with_states), (everybody, derived)] {
-            self.show_differing(state, members, users, &snapshot, &who, &tags).await?;
+            let again = Again { draft, snapshot: &snapshot, who: &who, tags: &tags };
+            self.show_differing(state, members, users, again).await?;
         }
         Ok(())
     }
@@ -222,10 +258,9 @@ impl Stream {
         state: &mut AppState,
         members: &mut Members,
         users: &SharedUsers<'_>,
-        snapshot: &Arc<Snapshot>,
-        who: &Bitmap,
-        tags: &[usize],
+        again: Again<'_>,
     ) -> Result<()> {
+        let Again { draft, snapshot, who, tags } = again;
         let names: BTreeMap<usize, String> =
             tags.iter().map(|tag| (*tag, state.plan.tags[*tag].name.as_str().to_owned())).collect();
         let at_once = (VALUES_AT_ONCE / tags.len().max(1)).max(LEAST_USERS);
@@ -235,12 +270,11 @@ impl Stream {
             from = some.last().and_then(|last| last.checked_add(1));
             let (snapshot, wanted, people) = (snapshot.clone(), names.clone(), some.clone());
             let shown = blocking(move || columns(&snapshot, &wanted, &people)).await?;
-            // Whom the states do not know, be it any more, has no value.
-            let known: Vec<Ordinal> =
-                some.iter().copied().filter(|user| state.users().contains(*user)).collect();
-            let mut held = state.now_of(&known, tags).await?;
+            let mut held = draft.hands.now_of(state, &some, tags).await?;
             let mut changed = ChangedTags::new();
             for (tag, column) in shown {
+                let name = &state.plan.tags[tag].name;
+                let by_hand = |user: &Ordinal| draft.touched.hands.contains(&(*user, name.clone()));
                 let of_tag = held.remove(&tag).into_iter().flatten().map(|changed| changed.now);
                 let mut of_tag: HashMap<Ordinal, Option<Value>> =
                     of_tag.map(|now| (now.ordinal, now.value)).collect();
@@ -248,7 +282,7 @@ impl Stream {
                     .iter()
                     .zip(column.now)
                     .map(|(user, shown)| (*user, shown, of_tag.remove(user).flatten()))
-                    .filter(|(_, shown, now)| shown != now)
+                    .filter(|(user, shown, now)| shown != now && !by_hand(user))
                     .map(|(user, _, now)| Changed::to(user, now))
                     .collect();
                 if !differing.is_empty() {

@@ -31,6 +31,7 @@ mod emission;
 mod error;
 mod follow;
 mod gone;
+mod hands;
 mod intake;
 mod landed_files;
 mod links;

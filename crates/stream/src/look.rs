@@ -261,7 +261,7 @@ impl AppState {
 }
 
 impl Unread {
-    async fn find(log: &dyn EventLog, app: &AppId, mut position: u64) -> Result<Self> {
+    pub(crate) async fn find(log: &dyn EventLog, app: &AppId, mut position: u64) -> Result<Self> {
         let end = log.end(app).await?;
         let mut unread = Self::default();
         while position < end {
@@ -331,7 +331,10 @@ fn looked_at(
 }
 
 /// Values as a column of their type gives them back: with as many digits as it has.
-fn as_stored(values: Vec<Option<Value>>, value_type: ValueType) -> Result<Vec<Option<Value>>> {
+pub(crate) fn as_stored(
+    values: Vec<Option<Value>>,
+    value_type: ValueType,
+) -> Result<Vec<Option<Value>>> {
     let mut builder = ColumnBuilder::new(value_type);
     values.iter().for_each(|value| builder.push(value.as_ref()));
     let array = builder.finish();

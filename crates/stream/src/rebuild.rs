@@ -156,7 +156,7 @@ impl Stream {
         }
 
         // 3. Their values into the index; from then on they serve.
-        let draft = self.draft(app, build, is_part).await?;
+        let draft = self.draft(definitions, landing, build, is_part).await?;
         match is_part {
             true => self.finish_part(definitions, landing, build, draft).await,
             false => self.finish(app, build, draft).await,

@@ -1,6 +1,8 @@
 //! The values of all users as segments, by the index's bulk loader: what its memory does not hold
 //! spills to a folder, and the segments are files there.
 
+use crate::draft::Draft;
+use crate::hands::Hands;
 use crate::state::AppState;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -38,7 +40,7 @@ impl Segments {
         Self { by_tag: BTreeMap::new(), wide: Vec::new(), _folder: folder }
     }
 
-    /// Of these tags the values that these users, ascending, have by the states.
+    /// Of these tags the values that these users, ascending, have; they go with a draft of others.
     ///
     /// # Errors
     /// Of the states, the index, and the folder `scratch`.
@@ -47,17 +49,18 @@ impl Segments {
         everybody: &[Ordinal],
         tags: &[usize],
         scratch: &Path,
-        app: &AppId,
+        draft: &Draft,
     ) -> Result<Self> {
+        let app = &state.plan.definitions.app.id.clone();
         if tags.is_empty() {
             return Ok(Self::none(scratch, app));
         }
         let mut loading = Loading::new(state, everybody.last().copied(), tags, scratch, app)?;
         for users in everybody.chunks(USERS_AT_ONCE) {
-            loading.push(state, users).await?;
+            loading.push(state, users, &draft.hands).await?;
         }
         let mut segments = loading.finish().await?;
-        segments.widen(state, everybody).await?;
+        segments.widen(state, everybody, &draft.hands).await?;
         Ok(segments)
     }
 
@@ -69,6 +72,7 @@ impl Segments {
         &mut self,
         state: &mut AppState,
         everybody: &[Ordinal],
+        hands: &Hands,
     ) -> Result<()> {
         let wide = std::mem::take(&mut self.wide);
         if wide.is_empty() {
@@ -76,7 +80,7 @@ impl Segments {
         }
         let mut building = Building::new(state, &wide);
         for users in everybody.chunks(USERS_AT_ONCE) {
-            push_all(state, users, &wide, &mut building).await?;
+            push_all(state, users, &wide, hands, &mut building).await?;
         }
         for (number, builder) in building.0 {
             self.by_tag.insert(number, builder.finish()?.into());
@@ -113,9 +117,10 @@ async fn push_all(
     state: &mut AppState,
     users: &[Ordinal],
     tags: &[usize],
+    hands: &Hands,
     sink: &mut impl Sink,
 ) -> Result<()> {
-    for (tag, changed) in state.now_of(users, tags).await? {
+    for (tag, changed) in hands.now_of(state, users, tags).await? {
         for changed in changed {
             if let Some(value) = &changed.now.value {
                 sink.push(tag, changed.now.ordinal, value)?;
@@ -182,9 +187,14 @@ impl Loading {
     ///
     /// # Errors
     /// Of the states, the index, and the folder.
-    pub(crate) async fn push(&mut self, state: &mut AppState, users: &[Ordinal]) -> Result<()> {
+    pub(crate) async fn push(
+        &mut self,
+        state: &mut AppState,
+        users: &[Ordinal],
+        hands: &Hands,
+    ) -> Result<()> {
         let numbers = std::mem::take(&mut self.numbers);
-        let pushed = push_all(state, users, &numbers, self).await;
+        let pushed = push_all(state, users, &numbers, hands, self).await;
         self.numbers = numbers;
         pushed
     }

@@ -314,6 +314,8 @@ impl Stream {
             serving.state.pass(now_ms);
             serving.state.erase(&deleted).await?;
         }
+        let noting = [&mut slot.serving, &mut slot.building].into_iter().flatten();
+        self.touch_hands(noting.map(|serving| &mut serving.state), &users, rows).await?;
         slot.members.erase(&deleted);
         let Slot { serving, building, members, .. } = slot;
         // Before what is shown: who was deleted and came back is another user.
