@@ -7,7 +7,7 @@
 
 use crate::draft::Draft;
 use crate::gone::{Gone, Rows};
-use crate::intake::{Intake, Selected};
+use crate::intake::{Intake, Selected, text};
 use crate::links::by_user;
 use crate::plan::{LiveKind, LiveTag, Part, StreamPlan};
 use crate::segments::USERS_AT_ONCE;
@@ -15,9 +15,10 @@ use crate::slot::{Serving, Slot};
 use crate::state::AppState;
 use crate::stream::{Stream, StreamParts};
 use crate::{Error, Result};
-use arrow::array::RecordBatch;
+use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use futures::{FutureExt, StreamExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use taghouse_ingest::{FileBatches, Landing};
@@ -42,6 +43,7 @@ const EVENT_COLUMNS: [&str; 4] = ["user_id", "event", "time", "received_at"];
 pub(crate) struct Lake {
     events: Option<Table>,
     attributes: Option<Table>,
+    changes: Option<Table>,
     /// The batches of files that are in them.
     pub(crate) batches: BTreeMap<String, FileBatches>,
 }
@@ -57,6 +59,8 @@ struct Begun {
 pub(crate) struct TablesToRead {
     pub(crate) events: Option<ToRead>,
     pub(crate) attributes: Option<ToRead>,
+    /// Changes by hand: who is named in them exists.
+    pub(crate) changes: Option<Table>,
 }
 
 pub(crate) struct ToRead {
@@ -90,7 +94,11 @@ impl Lake {
         let attributes = self.attributes.clone();
         let attributes = attributes.filter(|_| !is_part || plan.tags.iter().any(of_attribute));
         let columns = distinct(ATTRIBUTE_COLUMNS.into_iter());
-        TablesToRead { events, attributes: attributes.map(|table| ToRead { table, columns }) }
+        TablesToRead {
+            events,
+            attributes: attributes.map(|table| ToRead { table, columns }),
+            changes: self.changes.clone().filter(|_| !is_part),
+        }
     }
 }
 
@@ -154,6 +162,9 @@ impl Stream {
         if let Some(ToRead { table, columns }) = &tables.attributes {
             self.read(app, build, Source::Attributes, table, columns).await?;
         }
+        if let Some(table) = &tables.changes {
+            self.read_named(app, build, table).await?;
+        }
 
         // 3. Their values into the index; from then on they serve.
         let draft = self.draft(definitions, landing, build, is_part).await?;
@@ -212,9 +223,10 @@ impl Stream {
             let batches = FileBatches::of_sources(catalog.as_ref(), definitions).await?;
             let events = lake.table(app, layout::EVENTS).await?;
             let attributes = lake.table(app, layout::ATTRIBUTES).await?;
+            let changes = lake.table(app, layout::USER_CHANGES).await?;
             // Tables and batches move by one commit: with none in between they are of one moment.
             if FileBatches::of_sources(catalog.as_ref(), definitions).await? == batches {
-                return Ok(Lake { events, attributes, batches });
+                return Ok(Lake { events, attributes, changes, batches });
             }
         }
     }
@@ -234,6 +246,44 @@ impl Stream {
                 self.take_landed(app, build, source, &batch?).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Lets the states know of users who may have no row but a change by hand.
+    async fn read_named(&self, app: &AppId, build: u64, table: &Table) -> Result<()> {
+        let columns = ["user_id", "tag", "position"];
+        for mut batches in table.scan(&columns).plan(1).await?.partitions() {
+            while let Some(batch) = batches.next().await {
+                self.take_named(app, build, &batch?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_named(&self, app: &AppId, build: u64, batch: &RecordBatch) -> Result<()> {
+        let slot = self.slot(app);
+        let mut slot = slot.lock().await;
+        let users = self.parts.users.share(app).await;
+        self.find_gone(&mut slot, app).await?;
+        let identities = self.parts.identities.of(app).await?;
+        let Slot { building, gone, .. } = &mut *slot;
+        let Serving { state, .. } = ours(building, build)?;
+        let (ids, tags) = (text(batch, "user_id")?, text(batch, "tag")?);
+        let positions =
+            batch.column_by_name("position").and_then(|column| column.as_primitive_opt());
+        let positions: &PrimitiveArray<Int64Type> =
+            positions.ok_or_else(|| taghouse_fold::Error::Missing("position".to_owned()))?;
+        let stands = |row: &usize| {
+            let position = u64::try_from(positions.value(*row)).unwrap_or(0);
+            // Deletions have no tag.
+            tags.is_valid(*row) && !gone.hides(ids.value(*row), position)
+        };
+        let named: BTreeSet<_> = (0..batch.num_rows())
+            .filter(stands)
+            .map(|row| identities.user_of(ids.value(row)))
+            .collect();
+        let named = named.iter().map(AsRef::as_ref).collect();
+        state.take_in(&users, Intake { named, ..Intake::default() }).await?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use taghouse_catalog::Change;
 use taghouse_model::{Clock, Name, Value};
 use taghouse_testkit::Dice;
 use taghouse_users::{Op, UnknownUsers, UserChange};
@@ -17,7 +18,7 @@ kind: app
 id: shop
 identities: { types: { anonymous: { limit: 3 } } }
 ---
-{kind: source, name: live, format: segment, properties: {qty: {column: qty, type: int}}, attributes: {age: {column: age, type: int}}}
+{kind: source, name: live, format: segment, properties: {qty: {column: qty, type: int}, sku: {column: sku, type: text}}, attributes: {age: {column: age, type: int}}}
 ---
 {kind: tag, name: orders, type: int, mode: stream, aggregate: {events: [buy], function: count, window: 30d}}
 ---
@@ -25,7 +26,7 @@ identities: { types: { anonymous: { limit: 3 } } }
 ---
 {kind: tag, name: views, type: int, mode: stream, aggregate: {events: [view], function: count}}
 ---
-{kind: tag, name: things, type: set, mode: stream, aggregate: {events: [buy], function: collect, value: qty}}
+{kind: tag, name: things, type: set, mode: stream, aggregate: {events: [buy], function: set, value: sku}}
 ---
 {kind: tag, name: age, type: int, mode: stream, attribute: age}
 ---
@@ -45,7 +46,7 @@ async fn change(world: &World, user: &str, tag: &str, op: Op) {
 }
 
 async fn buy(world: &World, user: &str, id: &str) {
-    world.event(user, "buy", world.clock.now_ms(), id, r#"{"qty": 2}"#).await;
+    world.event(user, "buy", world.clock.now_ms(), id, r#"{"qty": 2, "sku": "2"}"#).await;
     world.clock.pass(5);
 }
 
@@ -125,14 +126,21 @@ async fn they_are_there_after_users_were_renumbered_and_after_a_start_without_st
     assert_eq!(everybody(&world).await, before, "after a compaction");
 
     // No checkpoint: all states are computed from the lake.
-    let states = folder.path().join("objects").join("shop").join("stream");
-    assert!(states.exists(), "{}", states.display());
+    let saved = world.catalog.pointer("stream", &world.app, "state").await.unwrap().unwrap();
+    let gone = Change::DeletePointer {
+        kind: "stream".to_owned(),
+        app: world.app.clone(),
+        name: "state".to_owned(),
+        expected: saved.revision,
+    };
+    world.catalog.commit(vec![gone]).await.unwrap();
     world.feeds.leave().await;
     drop(world);
-    std::fs::remove_dir_all(states).unwrap();
     let world = World::open(folder.path(), &clock, SHOP).await;
     world.settle().await;
     assert_eq!(everybody(&world).await, before, "after a start without states");
+    let status = world.stream.status(&world.app).await.unwrap();
+    assert!(status.computed > 0, "the states were not computed again");
 
     // A production says the same of what it makes.
     let produced = world.produced(&["pieces"]).await;
