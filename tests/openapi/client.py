@@ -108,6 +108,8 @@ def questions(call):
     assert [each.users for each in histogram.bins] == [1, 1] and histogram.sum_ == "130.10", histogram
     compared = call("compare_crowd", APP, body=call.body("ComparisonRequest", {"expression": "crowd(\"high_spenders\")", "tags": ["band"], "order": "index"}))
     assert (compared.crowd, compared.base) == (1, 3)
+    alike = call("find_lookalikes", APP, body=call.body("LookalikeRequest", {"expression": "crowd(\"high_spenders\")", "tags": ["band"]}))
+    assert (alike.seed, alike.candidates) == (1, 2)
 
 
 def tags_and_crowds(call, file):
@@ -124,6 +126,10 @@ def tags_and_crowds(call, file):
     run = call.run(call("import_crowd", APP, "listed", success=202, body=call.body("ImportRequest", {"upload": upload.id})))
     assert (run.tasks[0].result.matched, run.tasks[0].result.duplicates) == (1, 1), run
     assert call("list_import_rows", APP, "listed", run.tasks[0].result.version).splitlines()[1:] == ['2,2,"its user stands in an earlier row"']
+    unsplit = call("compare_arms", APP, "others", success=400, body=call.body("EffectRequest", {"metric": "purchases"}))
+    assert "is not split" in unsplit.detail, unsplit
+    refused = call("pull_crowd", APP, "listed", success=400)
+    assert "has no link" in refused.detail, refused
     difference = call("compare_crowd_versions", APP, "others", from_=version)
     assert (difference.to, difference.entered.count, difference.left.sample) == (version, 0, [])
     assert call("pin_crowd_version", APP, "others", version).versions[0].pinned

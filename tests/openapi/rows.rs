@@ -111,8 +111,11 @@ pub(crate) const ROWS: &[Row] = &[
         edit(202),
         r#"{"upload": "{upload}", "mode": "append", "batch": "made-{number}"}"#,
     ),
+    get("pull_crowd", edit(400), ""),
     get("list_import_rows", READ, ""),
     get("compare_crowd_versions", READ, "from={version}&sample=5"),
+    // The crowd is not split: whoever may read is told so.
+    json("compare_arms", [400, 400, 400, 403, 403], r#"{"metric": "purchases"}"#),
     json("roll_back_crowd", edit(200), r#"{"version": {version}}"#),
     json("publish_crowd", edit(200), "{}"),
     json("roll_out_crowd", edit(200), r#"{"version": {version}, "share": "100%"}"#),
@@ -175,6 +178,11 @@ pub(crate) const ROWS: &[Row] = &[
         "compare_crowd",
         READ,
         r#"{"expression": "crowd(\"high_spenders\")", "tags": ["band", "spend_30d"]}"#,
+    ),
+    json(
+        "find_lookalikes",
+        READ,
+        r#"{"expression": "crowd(\"high_spenders\")", "among": "purchases >= 1", "tags": ["band", "spend_30d"]}"#,
     ),
     json(
         "change_tags",

@@ -55,10 +55,12 @@ impl Lane {
             | "histogram"
             | "overlap"
             | "compare"
+            | "lookalike"
             | "crowds"
             | "crowds/{crowd}"
             | "crowds/{crowd}/versions"
             | "crowds/{crowd}/difference"
+            | "crowds/{crowd}/effect"
             | "crowds/{crowd}/versions/{version}/rows"
             | "sources"
             | "files"
@@ -242,6 +244,7 @@ mod tests {
             "/api/v1/apps/{app}/crowds/{crowd}/export",
             "/api/v1/apps/{app}/crowds/{crowd}/import",
             "/api/v1/apps/{app}/crowds/{crowd}/publish",
+            "/api/v1/apps/{app}/crowds/{crowd}/pull",
             "/api/v1/apps/{app}/crowds/{crowd}/rollback",
             "/api/v1/apps/{app}/crowds/{crowd}/rollout",
             "/api/v1/apps/{app}/crowds/{crowd}/versions/{version}/pin",

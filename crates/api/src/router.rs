@@ -10,7 +10,9 @@ use crate::routes::{
     ingest, input, judge, keys, landing, live, metrics, parity, person, probes, produce, runs,
     sinks, tags, track, tracking_settings, uploads, user_crowds, users, versions, why,
 };
-use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
+use crate::routes::{
+    compare, effect, estimate, group, histogram, lookalike, overlap, page, questions, top,
+};
 use crate::server::Shared;
 use crate::whole::to_the_end;
 use crate::{Problem, Server};
@@ -83,6 +85,7 @@ fn whole() -> OpenApiRouter<Shared> {
         .routes(routes!(sinks::retry))
         .routes(routes!(crowds::refresh))
         .routes(routes!(imports::start))
+        .routes(routes!(imports::pull))
         .routes(routes!(versions::publish))
         .routes(routes!(versions::roll_back))
         .routes(routes!(versions::roll_out))
@@ -97,6 +100,7 @@ fn of_crowds() -> OpenApiRouter<Shared> {
         .routes(routes!(crowds::get))
         .routes(routes!(versions::list))
         .routes(routes!(versions::difference))
+        .routes(routes!(effect::effect))
         .routes(routes!(imports::rows))
         .routes(routes!(export::export))
 }
@@ -151,6 +155,7 @@ fn parts() -> Parts {
         .routes(routes!(histogram::histogram))
         .routes(routes!(overlap::overlap))
         .routes(routes!(compare::compare))
+        .routes(routes!(lookalike::lookalike))
         .merge(of_crowds())
         .routes(routes!(changes::change, feed::follow))
         .routes(routes!(identities::get))

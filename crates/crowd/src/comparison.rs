@@ -142,14 +142,14 @@ struct SideCounts {
 }
 
 /// A crowd, its base, and the users in both.
-struct Sides {
+pub(crate) struct Sides {
     crowd: Arc<Bitmap>,
     base: Arc<Bitmap>,
     both: Arc<Bitmap>,
 }
 
 impl Sides {
-    fn of(crowd: Arc<Bitmap>, base: Arc<Bitmap>) -> Self {
+    pub(crate) fn of(crowd: Arc<Bitmap>, base: Arc<Bitmap>) -> Self {
         let both =
             if crowd.is_subset(&base) { Arc::clone(&crowd) } else { Arc::new(crowd.and(&base)) };
         Self { crowd, base, both }
@@ -177,7 +177,8 @@ impl Sides {
             .collect())
     }
 
-    fn groups(&self, snapshot: &Snapshot, tag: &str) -> Result<Groups> {
+    /// The values of a tag, or ranges of its numbers, with their users.
+    pub(crate) fn groups(&self, snapshot: &Snapshot, tag: &str) -> Result<Groups> {
         let column = TagColumn::of(snapshot, tag)?;
         if !column.value_type.is_number() {
             let (values, members): (Vec<Value>, Vec<UserSet>) = column.sets()?.into_iter().unzip();
@@ -199,6 +200,21 @@ impl Sides {
             }
         }
         Groups::of_ranges(snapshot, &column, &ranges)
+    }
+
+    /// How many users the crowd has.
+    pub(crate) fn crowd_len(&self) -> u64 {
+        self.crowd.len()
+    }
+
+    /// How many the base has.
+    pub(crate) fn base_len(&self) -> u64 {
+        self.base.len()
+    }
+
+    /// A value that so many users of a crowd, and of the base around it, have.
+    pub(crate) fn contrast_of(&self, tag: &str, group: Group, crowd: u64, base: u64) -> Contrast {
+        self.contrast(tag, group, SideCounts { crowd, base, both: crowd })
     }
 
     fn contrast(&self, tag: &str, group: Group, counts: SideCounts) -> Contrast {

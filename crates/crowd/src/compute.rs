@@ -300,7 +300,7 @@ impl Crowds {
         version: u64,
     ) -> Result<Computed> {
         let made = self.made(definitions, crowd, given, base).await?;
-        let Made { snapshot, mut users, as_of, ids } = made;
+        let Made { snapshot, mut users, as_of, ids, parts } = made;
         let (app, generation) = (&definitions.app.id, snapshot.generation());
         let mut without_deleted = snapshot.deleted();
         if let Some(adjustments) = self.adjustments(app, crowd).await {
@@ -322,6 +322,7 @@ impl Crowds {
             expression: crowd.source.to_string(),
             ids,
             rows: None,
+            parts,
             without_deleted,
             created_ms: self.clock.now_ms(),
             object: String::new(),

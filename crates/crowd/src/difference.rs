@@ -1,7 +1,8 @@
 //! Who entered and who left a crowd between two of its versions.
 
+use crate::parts::part_changes;
 use crate::sample::drawn;
-use crate::{CrowdMembers, CrowdVersion, Crowds, Error, MAX_SAMPLE, Result};
+use crate::{CrowdMembers, CrowdVersion, Crowds, Error, MAX_SAMPLE, PartChange, Result};
 use taghouse_disk::blocking;
 use taghouse_model::AppId;
 
@@ -16,6 +17,19 @@ pub struct Difference {
     pub entered: Moved,
     /// Members of `from` who are not in `to`.
     pub left: Moved,
+    /// The parts of their rule; empty where their rules differ, or nothing was noted.
+    pub parts: Vec<PartChange>,
+}
+
+impl Difference {
+    /// The condition whose number of users moved most; `None`: none did, or nothing is known.
+    pub fn moved_most(&self) -> Option<&PartChange> {
+        let conditions =
+            self.parts.iter().filter(|part| !part.tags.is_empty() || !part.crowds.is_empty());
+        let moved = conditions.filter(|part| part.from != part.to);
+        // Of several that moved alike the first.
+        moved.rev().max_by_key(|part| part.from.abs_diff(part.to))
+    }
 }
 
 /// Users who entered, or who left.
@@ -58,6 +72,7 @@ impl Crowds {
                 to: to.version().clone(),
                 entered: entered.moved(size, seed)?,
                 left: left.moved(size, seed)?,
+                parts: part_changes(from.version(), to.version()),
             })
         })
         .await

@@ -183,6 +183,6 @@ impl GivenUsers {
             invalid: self.invalid,
         };
         let as_of = AsOf { oldest_ms: self.as_of_ms, newest_ms: self.as_of_ms };
-        Ok(Made { snapshot, users, as_of, ids: Some(counts) })
+        Ok(Made { snapshot, users, as_of, ids: Some(counts), parts: Vec::new() })
     }
 }

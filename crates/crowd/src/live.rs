@@ -241,6 +241,7 @@ impl LiveCrowd {
             let AsOf { oldest_ms, newest_ms } = others.as_of(&checked, &snapshot);
             let set = anonymous::query(&snapshot, &rule, &others, None)?.bitmap()?;
             let version = CrowdVersion {
+                parts: Vec::new(),
                 version: 0,
                 size: set.len(),
                 revision: snapshot.revision(),

@@ -2,6 +2,8 @@
 
 use crate::import::Base;
 use crate::leaves::AsOf;
+use crate::lookalike::Likeness;
+use crate::parts::{Ground, part_sizes};
 use crate::sticky::StickyOrder;
 use crate::tag_column::TagColumn;
 use crate::{Crowds, Error, GivenUsers, IdCounts, Result, anonymous};
@@ -10,10 +12,10 @@ use taghouse_bitmap::Bitmap;
 use taghouse_dictionary::View;
 use taghouse_disk::blocking;
 use taghouse_index::Snapshot;
-use taghouse_model::Value;
+use taghouse_model::{Name, Value};
 use taghouse_rules::{
-    CompareOp, CrowdCondition, CrowdDefinition, CrowdSample, CrowdSize, CrowdSource, CrowdTop,
-    Definitions, Predicate, TopEnd,
+    CompareOp, CrowdCondition, CrowdDefinition, CrowdLookalike, CrowdSample, CrowdSize,
+    CrowdSource, CrowdTop, Definitions, Predicate, TopEnd,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +27,8 @@ pub(crate) struct Made {
     pub(crate) as_of: AsOf,
     /// What became of the ids that it is made of, if it is.
     pub(crate) ids: Option<IdCounts>,
+    /// For how many users each part of its rule holds.
+    pub(crate) parts: Vec<u64>,
 }
 
 impl Crowds {
@@ -47,7 +51,7 @@ impl Crowds {
         let stop = CancellationToken::new();
         let _stops = stop.clone().drop_guard();
         match &crowd.source {
-            CrowdSource::Rule(rule) => self.matching(snapshot, definitions, Some(rule)).await,
+            CrowdSource::Rule(rule) => self.matched(snapshot, definitions, rule, true).await,
             CrowdSource::Ids(list) => {
                 let mut given = self.given_on(&snapshot, app, None).await?;
                 let (ids, name) = (list.ids.clone(), name.to_owned());
@@ -68,6 +72,13 @@ impl Crowds {
                 let of = self.matching(snapshot, definitions, sample.of.as_ref()).await?;
                 let (sample, order) = (sample.clone(), StickyOrder::of(&sample.salt, &stop));
                 blocking(move || some_of(&sample, of, &order, &dictionary)).await
+            }
+            CrowdSource::Lookalike(like) => {
+                let dictionary = self.dictionary_of(app, &snapshot)?;
+                let seed = self.matching(snapshot.clone(), definitions, Some(&like.of)).await?;
+                let among = self.matching(snapshot, definitions, like.among.as_ref()).await?;
+                let (like, ties) = (like.clone(), StickyOrder::of(name, &stop));
+                blocking(move || those_like(&like, &seed, among, &ties, &dictionary)).await
             }
             CrowdSource::Import { .. } => {
                 let (Some(given), Some(base)) = (given, base) else {
@@ -92,15 +103,40 @@ impl Crowds {
     ) -> Result<Made> {
         let Some(condition) = condition else {
             let users = snapshot.users().as_ref().clone();
-            return Ok(Made { snapshot, users, as_of: AsOf::default(), ids: None });
+            return Ok(Made {
+                snapshot,
+                users,
+                as_of: AsOf::default(),
+                ids: None,
+                parts: Vec::new(),
+            });
         };
-        let (app, checked) = (&definitions.app.id, &condition.checked);
-        let others = self.others(app, checked, snapshot.generation()).await?;
-        let as_of = others.as_of(checked, &snapshot);
-        let expression = self.as_of(checked, &as_of, definitions);
+        self.matched(snapshot, definitions, condition, false).await
+    }
+
+    /// All for whom a condition holds, `with_parts` or without them.
+    async fn matched(
+        &self,
+        snapshot: Arc<Snapshot>,
+        definitions: &Definitions,
+        condition: &CrowdCondition,
+        with_parts: bool,
+    ) -> Result<Made> {
+        let CrowdCondition { written, checked } = condition.clone();
+        let app = &definitions.app.id;
+        let others = self.others(app, &checked, snapshot.generation()).await?;
+        let as_of = others.as_of(&checked, &snapshot);
+        let (now_ms, zone) =
+            (self.now_of(&checked, &as_of, definitions), definitions.app.time_zone.clone());
+        let expression = self.as_of(&checked, &as_of, definitions);
         blocking::<_, Error>(move || {
             let users = anonymous::query(&snapshot, &expression, &others, None)?.bitmap()?;
-            Ok(Made { snapshot, users, as_of, ids: None })
+            let ground = Ground { snapshot: &snapshot, others: &others, now_ms, zone: &zone };
+            let parts = match with_parts {
+                true => part_sizes(&written, users.len(), &ground)?,
+                false => Vec::new(),
+            };
+            Ok(Made { snapshot, users, as_of, ids: None, parts })
         })
         .await
     }
@@ -147,7 +183,32 @@ fn first_by(top: &CrowdTop, among: Made, ties: &StickyOrder, dictionary: &View) 
             beyond.or(&ties.first(&of(CompareOp::Equal)?, left, dictionary)?)
         }
     };
-    Ok(Made { snapshot, users, as_of, ids: None })
+    Ok(Made { snapshot, users, as_of, ids: None, parts: Vec::new() })
+}
+
+/// Those `among` others who are like the users of a seed.
+fn those_like(
+    like: &CrowdLookalike,
+    seed: &Made,
+    among: Made,
+    ties: &StickyOrder,
+    dictionary: &View,
+) -> Result<Made> {
+    let Made { snapshot, users, mut as_of, .. } = among;
+    [seed.as_of.oldest_ms, seed.as_of.newest_ms].into_iter().flatten().for_each(|t| as_of.add(t));
+    for tag in like.tags.iter().filter_map(|tag| snapshot.info(tag.as_str())) {
+        as_of.add(tag.as_of_ms);
+    }
+    let base = Arc::new(users.or(&seed.users));
+    let candidates = users.and_not(&seed.users);
+    let tags: Vec<&str> = like.tags.iter().map(Name::as_str).collect();
+    let likeness = Likeness::of(&snapshot, &tags, &Arc::new(seed.users.clone()), &base)?;
+    let count = match like.size {
+        CrowdSize::Users(users) => users,
+        CrowdSize::Share(share) => share.of(candidates.len()),
+    };
+    let users = likeness.first(&candidates, count, ties, dictionary)?;
+    Ok(Made { snapshot, users, as_of, ids: None, parts: Vec::new() })
 }
 
 /// Some of these users, by chance.

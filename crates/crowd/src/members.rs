@@ -94,6 +94,20 @@ impl CrowdMembers {
         &self.set
     }
 
+    pub(crate) fn app(&self) -> &AppId {
+        &self.app
+    }
+
+    pub(crate) fn dictionary(&self) -> &View {
+        &self.dictionary
+    }
+
+    /// These of them alone.
+    pub(crate) fn only(self, set: Bitmap) -> Self {
+        let version = CrowdVersion { size: set.len(), ..self.version };
+        Self { set: Arc::new(set), version, ..self }
+    }
+
     /// Those who are not among these others; `None`: the users were renumbered in between, so that
     /// nobody knows.
     pub fn without(&self, others: &Self) -> Option<Self> {

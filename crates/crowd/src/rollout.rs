@@ -137,6 +137,7 @@ impl Crowds {
             expression: to.expression.clone(),
             ids: None,
             rows: None,
+            parts: Vec::new(),
             without_deleted,
             created_ms: self.clock.now_ms(),
             object: String::new(),

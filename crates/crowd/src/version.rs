@@ -30,6 +30,10 @@ pub struct CrowdVersion {
     /// file says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<String>,
+    /// For how many users each part of its rule held, in the order of the text, before single users
+    /// and holdouts; empty: it has too many parts, or is made in another way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<u64>,
     /// How many users of the generation had been deleted when its object was written. It contains
     /// none of them.
     #[serde(default)]
@@ -112,6 +116,9 @@ pub struct Turn {
     pub version: u64,
     /// Since when.
     pub at_ms: TimestampMs,
+    /// How many members it had then; `None`: in records from before that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 /// The kept versions of a crowd, and what is to become of them.
@@ -252,6 +259,7 @@ impl CrowdVersions {
             turn: version.version,
             version: version.version,
             at_ms: version.created_ms,
+            size: Some(version.size),
         };
         self.versions.iter().filter(|version| version.waits.is_none()).map(turn).collect()
     }
@@ -267,7 +275,8 @@ impl CrowdVersions {
     pub(crate) fn answer_with(&mut self, version: u64, at_ms: TimestampMs) {
         let mut turns = self.turns();
         let turn = turns.last().map_or(0, |turn| turn.turn).max(self.last()) + 1;
-        turns.push(Turn { turn, version, at_ms });
+        let size = self.get(version).map(|version| version.size);
+        turns.push(Turn { turn, version, at_ms, size });
         self.turns = turns;
         self.last = self.last();
         self.current = version;
@@ -357,6 +366,7 @@ impl CrowdVersion {
             newest_as_of_ms: None,
             expression: "a".to_owned(),
             ids: None,
+            parts: Vec::new(),
             without_deleted: 0,
             created_ms: version as i64,
             object: String::new(),
@@ -440,7 +450,7 @@ mod tests {
               "newest_as_of_ms": null, "expression": "a", "created_ms": 70, "object": "o" } ] });
         let mut versions: CrowdVersions = serde_json::from_value(old).unwrap();
         assert_eq!(versions.last(), 7);
-        let turn = |turn, version, at_ms| Turn { turn, version, at_ms };
+        let turn = |turn, version, at_ms| Turn { turn, version, at_ms, size: Some(1) };
         assert_eq!(versions.turns(), [turn(6, 6, 60), turn(7, 7, 70)]);
 
         versions.answer_with(6, 80);

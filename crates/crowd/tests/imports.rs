@@ -16,8 +16,9 @@ fn define(shop: &mut Shop, policy: CrowdPolicy) -> CrowdDefinition {
     let crowd = CrowdDefinition {
         name: Name::new("listed").unwrap(),
         description: None,
-        source: CrowdSource::Import { column: None },
+        source: CrowdSource::Import { column: None, link: None },
         is_live: false,
+        split: None,
         policy,
     };
     shop.definitions.crowds.insert(crowd.name.clone(), crowd.clone());

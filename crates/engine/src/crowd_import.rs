@@ -1,11 +1,12 @@
 //! Files that say who is in a crowd, as a run: the file, then the crowds that are made of that one.
 
+use crate::crowd_link::Pulled;
 use crate::crowd_refresh::{Before, with_dependents};
 use crate::{Engine, Error, Result, reports};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -13,12 +14,12 @@ use taghouse_crowd::{GivenId, GivenUsers, IdCounts, Import, ImportMode, Imported
 use taghouse_disk::blocking;
 use taghouse_ingest::{IdFile, IdFileOptions, IdRows, ProblemRows, read_ids};
 use taghouse_model::{AppId, Name};
-use taghouse_rules::{CrowdDefinition, CrowdSource, Definitions, MAX_COLUMN_CHARS};
+use taghouse_rules::{CrowdDefinition, CrowdLink, CrowdSource, Definitions, MAX_COLUMN_CHARS};
 use taghouse_schedule::{Progress, RunHandle, Task, TaskError};
 use taghouse_wire::{ImportReport, TaskResult};
 use tokio_util::sync::CancellationToken;
 
-const IMPORT: &str = "import";
+pub(crate) const IMPORT: &str = "import";
 /// How often a file is read again because the users were renumbered meanwhile.
 const ATTEMPTS: u32 = 3;
 /// So many ids are looked up at once.
@@ -32,17 +33,40 @@ pub struct CrowdImport {
     pub definitions: Arc<Definitions>,
     /// The crowd, which is defined.
     pub crowd: Name,
-    /// The file.
-    pub path: PathBuf,
-    /// Of a file that was sent here, what keeps it: dropped when the run needs it no more, however
-    /// it ends.
-    pub upload: Option<Box<dyn Send + Sync>>,
+    /// Where the file comes from.
+    pub from: ImportFrom,
     /// What becomes of those who are in the crowd.
     pub mode: ImportMode,
     /// A name by which the sender knows it.
     pub batch: Option<String>,
     /// How the file is read; without a column, that of the definition.
     pub options: IdFileOptions,
+}
+
+/// Where a file of ids comes from.
+pub enum ImportFrom {
+    /// It is there.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// Of a file that was sent here, what keeps it: dropped when the run needs it no more, however
+        /// it ends.
+        upload: Option<Box<dyn Send + Sync>>,
+    },
+    /// It is fetched, and imported if it is another than the last.
+    Link(CrowdLink),
+}
+
+impl ImportFrom {
+    /// What people know it by.
+    fn name(&self) -> String {
+        match self {
+            Self::File { path, .. } => {
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            }
+            Self::Link(_) => "the file of its link".to_owned(),
+        }
+    }
 }
 
 impl Engine {
@@ -52,9 +76,24 @@ impl Engine {
     /// [`Error::Crowd`] for a crowd that is unknown, and for the name of the column; those of the
     /// trail and the scheduler. Nothing was begun. What [`Engine::imported_before`] refuses, the run
     /// does.
-    pub async fn import(
+    pub async fn import(self: &Arc<Self>, actor: &str, import: CrowdImport) -> Result<RunHandle> {
+        let app = import.definitions.app.id.clone();
+        let how = match import.mode {
+            ImportMode::Replace => "replacing with",
+            ImportMode::Append => "adding",
+            ImportMode::Remove => "removing",
+        };
+        let subject = format!("crowd {}, {how} {}", import.crowd, import.from.name());
+        let start = self.start_import(import);
+        self.audited_run(actor, &app, "crowd.import", &subject, start).await
+    }
+
+    /// Starts to import a file into a crowd.
+    ///
+    /// # Errors
+    /// As [`Engine::import`].
+    pub(crate) async fn start_import(
         self: &Arc<Self>,
-        actor: &str,
         mut import: CrowdImport,
     ) -> Result<RunHandle> {
         let definitions = import.definitions.clone();
@@ -68,25 +107,17 @@ impl Engine {
         let Some(crowd) = definitions.crowds.get(&import.crowd).cloned() else {
             return Err(taghouse_crowd::Error::UnknownCrowd(import.crowd.to_string()).into());
         };
-        if let CrowdSource::Import { column: Some(column) } = &crowd.source {
+        if let CrowdSource::Import { column: Some(column), .. } = &crowd.source {
             import.options.column.get_or_insert_with(|| column.clone());
         }
         // Users who were named before are known to it.
         self.index.position(&app).await?;
-        let file = import.path.file_name().unwrap_or_default().to_string_lossy();
-        let how = match import.mode {
-            ImportMode::Replace => "replacing with",
-            ImportMode::Append => "adding",
-            ImportMode::Remove => "removing",
-        };
-        let subject = format!("crowd {}, {how} {file}", crowd.name);
         let dependents = self.dependents(&definitions, &crowd.name).await?;
         let unchanged = Arc::new(AtomicBool::new(false));
         let before = Before { task: task_name(&crowd.name), unchanged: unchanged.clone() };
         let mut tasks = self.refreshes(&definitions, &dependents, Some(&before));
         tasks.insert(0, Box::new(ImportTask { engine: self.clone(), crowd, import, unchanged }));
-        let start = async { Ok(self.scheduler.start(&app, IMPORT, tasks).await?) };
-        self.audited_run(actor, &app, "crowd.import", &subject, start).await
+        Ok(self.scheduler.start(&app, IMPORT, tasks).await?)
     }
 
     /// The version that a batch of this name made of a crowd before.
@@ -115,7 +146,7 @@ impl Engine {
     }
 }
 
-fn task_name(crowd: &Name) -> String {
+pub(crate) fn task_name(crowd: &Name) -> String {
     format!("{IMPORT} {crowd}")
 }
 
@@ -182,9 +213,24 @@ impl ImportTask {
             return Ok(repeated(version));
         }
 
+        let pulled = match &import.from {
+            ImportFrom::File { .. } => None,
+            ImportFrom::Link(link) => match engine.pulled(app, crowd, link).await? {
+                Pulled::Unchanged { version } => return Ok(repeated(version)),
+                Pulled::File(file) => Some((link, file)),
+            },
+        };
+        let path = match (&import.from, &pulled) {
+            (_, Some((_, pulled))) => &pulled.file.path,
+            (ImportFrom::File { path, .. }, None) => path,
+            (ImportFrom::Link(_), None) => {
+                return Err(Error::BrokeOff("a link gave no file".to_owned()));
+            }
+        };
+
         let mut attempt = 1;
         let (read, imported) = loop {
-            let mut read = read(engine, app, import, progress).await?;
+            let mut read = read(engine, app, path, &import.options, progress).await?;
             if read.given.is_empty() && import.mode == ImportMode::Replace {
                 return Err(Error::NobodyImported { crowd: crowd.name.clone(), rows: read.rows });
             }
@@ -204,6 +250,9 @@ impl ImportTask {
             Imported::Before { version } => return Ok(repeated(version)),
             Imported::Version(version) => *version,
         };
+        if let Some((link, pulled)) = &pulled {
+            engine.note_pulled(app, crowd, link, pulled, version.version).await?;
+        }
         let IdCounts { given: rows, unknown, duplicates, invalid } =
             version.ids.unwrap_or_default();
         Ok(ImportReport {
@@ -232,11 +281,12 @@ fn elapsed_ms(began: Instant) -> u64 {
 async fn read(
     engine: &Engine,
     app: &AppId,
-    import: &CrowdImport,
+    path: &Path,
+    options: &IdFileOptions,
     progress: &Progress,
 ) -> Result<Read> {
     let given = engine.crowds.given_users(app, None).await?;
-    let (path, options) = (import.path.clone(), import.options.clone());
+    let (path, options) = (path.to_owned(), options.clone());
     let stop = CancellationToken::new();
     let _stops = stop.clone().drop_guard();
     let cancelled = progress.cancel();

@@ -51,6 +51,8 @@ pub struct Engine {
     pub stream: Arc<Stream>,
     /// What is sent to HTTP servers, and what became of it.
     pub webhooks: Arc<Webhooks>,
+    /// Where files are kept that are needed for a while; emptied when the folder is opened.
+    pub scratch: PathBuf,
     /// The clock that all times come from.
     pub clock: Arc<dyn Clock>,
     /// Randomness for secrets and message ids.

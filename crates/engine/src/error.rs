@@ -51,6 +51,14 @@ pub enum Error {
         /// A name like it.
         hint: String,
     },
+    /// A crowd whose files are sent.
+    #[error(
+        "the crowd {crowd} has no link: give it one, `import: {{ link: {{ url: … }} }}`, or send a file with `taghouse import {crowd} FILE`"
+    )]
+    NoLink {
+        /// The crowd.
+        crowd: Name,
+    },
     /// A sink that writes a topic.
     #[error(
         "the sink `{sink}` writes a topic of Kafka: only webhooks have deliveries, dead letters and tests"
@@ -300,6 +308,7 @@ impl Error {
             | Self::NobodyImported { .. }
             | Self::NoSource { .. }
             | Self::WhichSource { .. }
+            | Self::NoLink { .. }
             | Self::NotATime(_)
             | Self::NoWebhook { .. } => ErrorKind::Invalid,
             Self::ChangedMeanwhile { .. } | Self::Running { .. } | Self::LinkRefused { .. } => {

@@ -18,6 +18,7 @@ pub mod clock_text;
 mod compaction;
 mod crowd_computation;
 mod crowd_import;
+mod crowd_link;
 mod crowd_refresh;
 mod crowd_task;
 mod definitions;
@@ -49,7 +50,7 @@ mod upkeep;
 mod webhooks;
 
 pub use apply::{ApplyPlan, Applying, PlannedAction, PlannedChange};
-pub use crowd_import::CrowdImport;
+pub use crowd_import::{CrowdImport, ImportFrom};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use ingestion::{Ingestion, source_of_files};

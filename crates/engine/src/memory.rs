@@ -42,6 +42,8 @@ pub struct Memory {
     pub(crate) stuck: Mutex<HashMap<(AppId, String), TimestampMs>>,
     /// When crowds that are computed again and again were last begun.
     pub(crate) refreshed: Mutex<HashMap<(AppId, Name), TimestampMs>>,
+    /// When the files of crowds' links were last fetched by the clock.
+    pub(crate) pulled: Mutex<HashMap<(AppId, Name), TimestampMs>>,
     /// The last comparison of each app that was asked for; `None`: there is none.
     pub(crate) parity: Mutex<HashMap<AppId, Option<LastParity>>>,
 }
@@ -132,6 +134,7 @@ impl Memory {
             letters: Mutex::default(),
             stuck: Mutex::default(),
             refreshed: Mutex::default(),
+            pulled: Mutex::default(),
             parity: Mutex::default(),
         }
     }

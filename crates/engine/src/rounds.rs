@@ -84,6 +84,9 @@ impl Rounds {
         let of = engine.clone();
         let refresh: Round = Box::new(move || Box::pin(refresh_due(of.clone())));
         rounds.spawn("refreshes", REFRESH_EVERY, refresh);
+        let of = engine.clone();
+        let pull: Round = Box::new(move || Box::pin(pull_due(of.clone())));
+        rounds.spawn("links", REFRESH_EVERY, pull);
         if let Some(every) = pace.parity_every {
             let (of, ending) = (engine.clone(), stop.clone());
             let compare: Round = Box::new(move || Box::pin(compare(of.clone(), ending.clone())));
@@ -164,6 +167,16 @@ async fn refresh_due(engine: Arc<Engine>) {
         tracing::error!(
             detail = error.to_string(),
             "the apps whose crowds are to be computed are not known; it is tried again"
+        );
+    }
+}
+
+/// Fetches the files of crowds' links whose time has come. What fails is tried again.
+async fn pull_due(engine: Arc<Engine>) {
+    if let Err(error) = engine.pull_due().await {
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose links are to be fetched are not known; it is tried again"
         );
     }
 }

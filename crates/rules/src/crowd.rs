@@ -1,6 +1,6 @@
 //! Crowds as they are defined.
 
-use crate::{CrowdPolicy, Predicate};
+use crate::{CrowdLink, CrowdPolicy, CrowdSplit, Predicate};
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -32,6 +32,8 @@ pub struct CrowdDefinition {
     pub is_live: bool,
     /// How its versions come to answer, and for whom the rule is not asked.
     pub policy: CrowdPolicy,
+    /// The groups of its members that are treated differently; `None`: all are treated alike.
+    pub split: Option<CrowdSplit>,
 }
 
 /// What makes a crowd.
@@ -45,6 +47,8 @@ pub enum CrowdSource {
     Top(CrowdTop),
     /// Some, by chance.
     Sample(CrowdSample),
+    /// Those who are like the users of another.
+    Lookalike(CrowdLookalike),
     /// A read-only SELECT over the app's tables, giving `user_id`.
     Sql {
         /// The query; `{as_of}` as in that of an `sql` tag.
@@ -54,6 +58,8 @@ pub enum CrowdSource {
     Import {
         /// The column of the ids, by name or number; `None`: it is looked for.
         column: Option<String>,
+        /// Where the server fetches them; `None`: they are sent.
+        link: Option<CrowdLink>,
     },
 }
 
@@ -104,6 +110,19 @@ pub struct CrowdSample {
     pub of: Option<CrowdCondition>,
     /// With another salt others are chosen.
     pub salt: String,
+}
+
+/// Users who are like those of a crowd, and are not in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrowdLookalike {
+    /// Whom they are like: the members of a crowd.
+    pub of: CrowdCondition,
+    /// By which tags, in the order written, each once.
+    pub tags: Vec<Name>,
+    /// How many at most; a share is one of those who are not in that crowd, rounded up.
+    pub size: CrowdSize,
+    /// Of whom; `None`: of all.
+    pub among: Option<CrowdCondition>,
 }
 
 /// How many users.
@@ -179,12 +198,20 @@ impl CrowdDefinition {
         if let CrowdSource::Top(top) = &self.source {
             tags.insert(top.by.as_str());
         }
+        if let CrowdSource::Lookalike(like) = &self.source {
+            tags.extend(like.tags.iter().map(Name::as_str));
+        }
         tags
     }
 
     /// The crowds that it is computed from.
     pub fn crowds(&self) -> BTreeSet<&str> {
-        self.source.condition().map(|condition| condition.checked.crowds()).unwrap_or_default()
+        let of_condition = self.source.condition().map(|condition| condition.checked.crowds());
+        let mut crowds = of_condition.unwrap_or_default();
+        if let CrowdSource::Lookalike(like) = &self.source {
+            crowds.extend(like.of.checked.crowds());
+        }
+        crowds
     }
 }
 
@@ -196,6 +223,7 @@ impl CrowdSource {
             Self::Ids(_) => "ids",
             Self::Top(_) => "top",
             Self::Sample(_) => "sample",
+            Self::Lookalike(_) => "lookalike",
             Self::Sql { .. } => "sql",
             Self::Import { .. } => "import",
         }
@@ -207,6 +235,7 @@ impl CrowdSource {
             Self::Rule(condition) => Some(condition),
             Self::Top(top) => top.among.as_ref(),
             Self::Sample(sample) => sample.of.as_ref(),
+            Self::Lookalike(like) => like.among.as_ref(),
             Self::Ids(_) | Self::Sql { .. } | Self::Import { .. } => None,
         }
     }
@@ -219,6 +248,7 @@ impl fmt::Display for CrowdSource {
             Self::Ids(list) => list.fmt(f),
             Self::Top(top) => top.fmt(f),
             Self::Sample(sample) => sample.fmt(f),
+            Self::Lookalike(like) => like.fmt(f),
             Self::Sql { query } => write!(f, "sql {}", query.trim()),
             // Who is in it does not follow from where the ids stand in files.
             Self::Import { .. } => f.write_str(IMPORTED_TEXT),
@@ -256,6 +286,14 @@ impl fmt::Display for CrowdSample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sample {}, salt {:?}", self.size, self.salt)?;
         self.of.as_ref().map_or(Ok(()), |of| write!(f, ", of {}", of.written))
+    }
+}
+
+impl fmt::Display for CrowdLookalike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tags: Vec<&str> = self.tags.iter().map(Name::as_str).collect();
+        write!(f, "lookalike {} of {}, by {}", self.size, self.of.written, tags.join(", "))?;
+        self.among.as_ref().map_or(Ok(()), |among| write!(f, ", among {}", among.written))
     }
 }
 

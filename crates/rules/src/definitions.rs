@@ -9,6 +9,7 @@ mod happened;
 mod identities;
 mod journey;
 mod kafka;
+mod link;
 mod order;
 mod sink;
 mod source;

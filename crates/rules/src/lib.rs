@@ -39,7 +39,9 @@ mod coerce;
 mod compiled;
 mod compute;
 mod crowd;
+mod crowd_link;
 mod crowd_policy;
+mod crowd_split;
 mod definition;
 mod definitions;
 mod document;
@@ -73,13 +75,15 @@ pub use coerce::coerce;
 pub use compiled::{Condition, Place, Row};
 pub use compute::{Computed, Misfit, fit};
 pub use crowd::{
-    CrowdCondition, CrowdDefinition, CrowdSample, CrowdSize, CrowdSource, CrowdTop, IMPORTED_TEXT,
-    IdList, MAX_COLUMN_CHARS, MAX_LISTED_IDS, Percent, TopEnd,
+    CrowdCondition, CrowdDefinition, CrowdLookalike, CrowdSample, CrowdSize, CrowdSource, CrowdTop,
+    IMPORTED_TEXT, IdList, MAX_COLUMN_CHARS, MAX_LISTED_IDS, Percent, TopEnd,
 };
+pub use crowd_link::CrowdLink;
 pub use crowd_policy::{
     CrowdChecks, CrowdPolicy, KEPT_VERSIONS, LEAST_REFRESH_MS, MAX_KEPT_VERSIONS, MAX_OVERRIDES,
     RolloutPlan, Share,
 };
+pub use crowd_split::{Arm, CrowdSplit};
 pub use definition::*;
 pub use definitions::{FileGlob, RESERVED_PROPERTIES, duration};
 pub use document::{DefinitionError, DefinitionFile, Document, DocumentKind, parse_definitions};

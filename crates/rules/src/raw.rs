@@ -5,6 +5,7 @@ pub(crate) mod app;
 pub(crate) mod crowd;
 pub(crate) mod journey;
 pub(crate) mod kafka;
+pub(crate) mod link;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod tag;

@@ -362,6 +362,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Histogram(_) => "histogram",
         Command::Overlap(_) => "overlap",
         Command::Compare(_) => "compare",
+        Command::Lookalike(_) => "lookalike",
+        Command::Effect(_) => "effect",
         Command::Sample { .. } => "sample",
         Command::Export(_) => "export",
         Command::Judge { .. } => "judge",
@@ -426,6 +428,8 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Histogram(arguments) => command::histogram::histogram(context, arguments).await,
         Command::Overlap(arguments) => command::overlap::overlap(context, arguments).await,
         Command::Compare(arguments) => command::compare::compare(context, arguments).await,
+        Command::Effect(arguments) => command::effect::effect(context, arguments).await,
+        Command::Lookalike(arguments) => command::lookalike::lookalike(context, arguments).await,
         Command::Sample { expression, size, seed } => {
             command::ask::sample(context, expression, *size, *seed).await
         }

@@ -22,7 +22,7 @@ pub(crate) fn render(headers: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn is_number(cell: &str) -> bool {
-    cell.is_empty() || cell.chars().all(|c| c.is_ascii_digit() || ",.-%–".contains(c))
+    cell.is_empty() || cell.chars().all(|c| c.is_ascii_digit() || ",.+-%–".contains(c))
 }
 
 /// 0 to 1 as `12.3%`.

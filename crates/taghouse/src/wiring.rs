@@ -244,6 +244,7 @@ async fn wire(
         users: serving.users,
         feeds,
         webhooks: webhooks.open(paths.webhooks, &clock)?,
+        scratch: serving.scratch,
         stream,
         scheduler,
         clock,

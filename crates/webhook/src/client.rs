@@ -1,5 +1,9 @@
 //! One request, and what came of it.
 
+mod fetch;
+
+pub use fetch::{Fetched, FetchedFile, Validators};
+
 use crate::batch::Batch;
 use crate::destination::Destination;
 use crate::resolver::{CheckedResolver, refusal};

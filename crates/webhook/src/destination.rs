@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use parking_lot::Mutex;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taghouse_rules::{SettingOf, Webhook};
@@ -27,24 +28,39 @@ impl Destination {
     /// # Errors
     /// What is not there, or is not what it should be.
     pub(crate) fn read(webhook: &Webhook, secrets: &Secrets<'_>) -> Result<Self> {
-        let text = secrets.resolved("url", &webhook.url)?;
-        // The text may be a secret, so it is not shown.
-        let url = Url::parse(text.trim()).map_err(|error| Error::Url(error.to_string()))?;
-        if !matches!(url.scheme(), "https" | "http") {
-            return Err(Error::Url(format!("it begins with {}:", url.scheme())));
-        }
-        let mut headers = HeaderMap::new();
-        for (name, value) in &webhook.headers {
-            let wrong = || Error::Header(name.clone());
-            let value = secrets.resolved(&format!("headers/{name}"), value)?;
-            let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
-            value.set_sensitive(true);
-            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
-        }
+        let url = url_of(&webhook.url, secrets)?;
+        let headers = headers_of(&webhook.headers, secrets)?;
         let secrets = SigningSecrets::read(&secrets.resolved("secret", &webhook.secret)?)?;
         let timeout = Duration::from_millis(webhook.timeout_ms);
         Ok(Self { url, headers, secrets, timeout })
     }
+}
+
+/// The URL of a definition, with what it names put in.
+pub(crate) fn url_of(written: &str, secrets: &Secrets<'_>) -> Result<Url> {
+    let text = secrets.resolved("url", written)?;
+    // The text may be a secret, so it is not shown.
+    let url = Url::parse(text.trim()).map_err(|error| Error::Url(error.to_string()))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(Error::Url(format!("it begins with {}:", url.scheme())));
+    }
+    Ok(url)
+}
+
+/// The headers of a definition, with what they name put in.
+pub(crate) fn headers_of(
+    written: &BTreeMap<String, String>,
+    secrets: &Secrets<'_>,
+) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in written {
+        let wrong = || Error::Header(name.clone());
+        let value = secrets.resolved(&format!("headers/{name}"), value)?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
+    }
+    Ok(headers)
 }
 
 /// A destination that is read from time to time.

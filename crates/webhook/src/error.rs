@@ -26,6 +26,12 @@ pub enum Error {
         "the secret is not whsec_ followed by base64 of 24 to 64 bytes: make one with `echo whsec_$(openssl rand -base64 32)`"
     )]
     Secret,
+    /// A file at an address that may be there later.
+    #[error("the file of the link could not be fetched: {0}")]
+    Unreached(String),
+    /// A file at an address that will not come.
+    #[error("the file of the link cannot be fetched: {0}")]
+    NotFetched(String),
     /// A file of dead letters or of the delivery log.
     #[error(
         "the webhooks' files cannot be written or read ({path}: {source}): check that the disk has room and is writable",
@@ -70,11 +76,15 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Certificates { .. } | Self::Url(_) | Self::Header(_) | Self::Secret => {
-                ErrorKind::Invalid
-            }
+            Self::Certificates { .. }
+            | Self::Url(_)
+            | Self::Header(_)
+            | Self::Secret
+            | Self::NotFetched(_) => ErrorKind::Invalid,
             Self::Busy { .. } => ErrorKind::Conflict,
-            Self::Disk { .. } | Self::Sink(_) | Self::Feed(_) => ErrorKind::Unavailable,
+            Self::Disk { .. } | Self::Unreached(_) | Self::Sink(_) | Self::Feed(_) => {
+                ErrorKind::Unavailable
+            }
             Self::Client(_) | Self::Task(_) => ErrorKind::Internal,
         }
     }

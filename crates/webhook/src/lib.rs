@@ -42,6 +42,7 @@ mod webhooks;
 mod writer;
 
 pub use board::{Counts, Problem, WriterState, WriterStatus};
+pub use client::{Fetched, FetchedFile, Validators};
 pub use dead_letters::{DeadLetter, DeadLetterList};
 pub use delivery::{Delivery, Outcome};
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! What all webhooks of a data folder share.
 
 use crate::batch::{Batch, Pending};
-use crate::client::Client;
+use crate::client::{Client, Fetched, Validators};
 use crate::courier::Courier;
 use crate::destination::KnownDestination;
 use crate::record::SinkRecord;
@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use taghouse_model::{AppId, Clock, Entropy, Name, TimestampMs};
-use taghouse_rules::Webhook;
+use taghouse_rules::{CrowdLink, Webhook};
 use taghouse_sink::trial;
 
 /// What webhooks are opened with.
@@ -68,6 +68,20 @@ impl Webhooks {
             entropy: self.entropy.clone(),
             retry_for_ms: webhook.retry_for_ms,
         }
+    }
+
+    /// Fetches what is at the link of a crowd into a folder that is there, under the rules of webhooks:
+    /// of private addresses those of permitted networks alone, and no redirects.
+    ///
+    /// # Errors
+    /// `Unreached`, which may pass; `NotFetched`; of settings and the disk.
+    pub async fn fetch(
+        &self,
+        link: &CrowdLink,
+        known: &Validators,
+        folder: &Path,
+    ) -> Result<Fetched> {
+        self.client.fetch(link, known, folder).await
     }
 
     /// The last deliveries of a sink, newest first.

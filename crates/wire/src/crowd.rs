@@ -200,6 +200,11 @@ pub struct VersionList {
     #[serde(default)]
     #[schema(required)]
     pub rollout: Option<RolloutBody>,
+    /// Which versions answered, with their sizes, newest first: the last 200, also of versions that
+    /// are not kept any more.
+    #[serde(default)]
+    #[schema(required)]
+    pub answered: Vec<AnsweredBody>,
 }
 
 /// Which crowds to compute.
@@ -261,6 +266,43 @@ pub struct DifferenceBody {
     pub entered: MovedBody,
     /// Members of `from` who are not in `to`.
     pub left: MovedBody,
+    /// The parts of their rule, each before its own parts; empty where the two versions have different
+    /// rules, or crowds of another kind.
+    #[serde(default)]
+    #[schema(required)]
+    pub parts: Vec<PartChangeBody>,
+    /// The condition among them whose number of users moved most, if one did.
+    #[serde(default)]
+    #[schema(required)]
+    pub moved_most: Option<String>,
+}
+
+/// A part of a rule, and for how many users it held in two versions.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PartChangeBody {
+    /// How deep it stands in the rule; 0: the whole rule.
+    pub depth: u64,
+    /// What it says, in the crowd language.
+    pub text: String,
+    /// The tags that a condition asks.
+    pub tags: Vec<String>,
+    /// The crowds that a condition asks.
+    pub crowds: Vec<String>,
+    /// For how many users it held in `from`, before single users and holdouts.
+    pub from: u64,
+    /// For how many it held in `to`.
+    pub to: u64,
+}
+
+/// A version that came to answer.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AnsweredBody {
+    /// Which version.
+    pub version: u64,
+    /// Since when, ISO 8601, UTC.
+    pub since: String,
+    /// How many members it had then; `null`: it was not noted.
+    pub size: Option<u64>,
 }
 
 /// Users who entered, or who left.

@@ -51,8 +51,8 @@ pub struct ImportReport {
     pub imported: String,
     /// The version that it made, or that the batch of this name made before.
     pub version: u64,
-    /// Whether a batch of this name was imported before: then nothing was read, and all counts are
-    /// 0.
+    /// Whether a batch of this name, or the file of the link, was imported before: then nothing was
+    /// changed, and all counts are 0.
     pub repeated: bool,
     /// How many members the version has.
     pub size: u64,

@@ -27,6 +27,9 @@ pub struct JudgmentBody {
     /// Whether the crowd is live.
     #[serde(default)]
     pub live: bool,
+    /// Of a member of a crowd that is split, the arm; not there if the user is in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<String>,
     /// The position of the log that the answer holds, where `at_least` asked for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,

@@ -18,6 +18,7 @@ mod comparison;
 mod count;
 mod crowd;
 mod definition;
+mod effect;
 mod feed;
 mod flag;
 mod group;
@@ -29,6 +30,7 @@ mod input;
 mod judgment;
 mod key;
 mod live;
+mod lookalike;
 mod overlap;
 mod page;
 mod parity;
@@ -56,13 +58,14 @@ pub use count::{
     CountAnswer, CountLine, CountRequest, EstimateAnswer, Refusal, SampleAnswer, SampleRequest,
 };
 pub use crowd::{
-    Answering, BlendBody, CrowdBody, CrowdList, CrowdState, DifferenceBody, IdCountsBody,
-    MovedBody, PublishRequest, RefreshRequest, RolloutBody, RolloutRequest, VersionBody,
-    VersionList, WaitingBody,
+    AnsweredBody, Answering, BlendBody, CrowdBody, CrowdList, CrowdState, DifferenceBody,
+    IdCountsBody, MovedBody, PartChangeBody, PublishRequest, RefreshRequest, RolloutBody,
+    RolloutRequest, VersionBody, VersionList, WaitingBody,
 };
 pub use definition::{
     ApplyRequest, DefinitionBody, DefinitionList, FileBody, Plan, PlannedChange, StateSizeBody,
 };
+pub use effect::{ArmBody, EffectAnswer, EffectRequest};
 pub use feed::{CrowdEvent, FeedKind, FeedRecord};
 pub use flag::{
     FlagBody, FlagContext, FlagFailure, FlagList, FlagListMetadata, FlagMetadata, FlagOutcome,
@@ -77,6 +80,7 @@ pub use input::{FileLine, FilePage, RejectedLine, RejectedList, SourceBody, Sour
 pub use judgment::{JudgmentBody, ProfileBody};
 pub use key::{CreatedKey, KeyBody, KeyList, NewKey};
 pub use live::{LiveBody, SubscribersReport};
+pub use lookalike::{AffinityBody, LookalikeAnswer, LookalikeRequest, ReachBody};
 pub use overlap::{OverlapAnswer, OverlapItem, OverlapRequest};
 pub use page::{PageAnswer, PageRequest};
 pub use parity::{ParityExample, ParityReport, ParityRequest, ParityStanding, ParityTag};

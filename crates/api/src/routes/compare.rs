@@ -15,7 +15,7 @@ use taghouse_wire::{ComparisonAnswer, ComparisonRequest, ContrastBody, OrderRequ
 
 const DEFAULT_CONTRASTS: usize = 50;
 
-fn body(found: &Contrast) -> ContrastBody {
+pub(super) fn body(found: &Contrast) -> ContrastBody {
     let percent = |ratio: Option<f64>| ratio.map(|ratio| ratio * 100.0);
     ContrastBody {
         tag: found.tag.clone(),

@@ -35,6 +35,8 @@ pub(crate) struct ExportQuery {
     format: Option<String>,
     /// An older version that is still kept. Default: the current one.
     version: Option<u64>,
+    /// Only the members in this arm of the crowd's split.
+    arm: Option<String>,
 }
 
 /// All members of a version of a crowd that is defined, streamed.
@@ -49,8 +51,12 @@ pub(crate) async fn export(
 ) -> Result<Response, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
     let format = FileFormat::from_str(query.format.as_deref().unwrap_or("csv"))?;
-    server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
-    let members = server.engine.crowds.members(&app, &path.crowd, query.version).await?;
+    let definitions = server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
+    let crowds = &server.engine.crowds;
+    let mut members = crowds.members(&app, &path.crowd, query.version).await?;
+    if let (Some(arm), Some(crowd)) = (&query.arm, definitions.crowds.get(path.crowd.as_str())) {
+        members = crowds.of_arm(crowd, members, arm).await?;
+    }
     let (places, background) = (server.exports.clone(), server.engine.background.clone());
     let body = match MemberFile::new(format)? {
         Some(file) => pulled(

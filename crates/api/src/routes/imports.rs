@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use taghouse_engine::CrowdImport;
+use taghouse_engine::{CrowdImport, ImportFrom};
 use taghouse_ingest::{IdFileOptions, UnpackedRows};
 use taghouse_model::{ErrorKind, Name};
 use taghouse_wire::{ImportMode, ImportRequest, RunBody};
@@ -62,13 +62,30 @@ pub(crate) async fn start(
     let import = CrowdImport {
         definitions,
         crowd,
-        path: file,
-        upload: upload.map(|claimed| -> Box<dyn Send + Sync> { Box::new(claimed) }),
+        from: ImportFrom::File {
+            path: file,
+            upload: upload.map(|claimed| -> Box<dyn Send + Sync> { Box::new(claimed) }),
+        },
         mode,
         batch: request.batch,
         options: IdFileOptions { column: request.column, header: request.header },
     };
     let run = server.engine.import(&caller.id, import).await?;
+    Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
+}
+
+/// Fetches the file of a crowd's link, and imports it if it is another than the last; returns the run.
+/// Crowds that are made of it are computed again after it.
+#[utoipa::path(post, path = "/apps/{app}/crowds/{crowd}/pull", operation_id = "pull_crowd", tag = "crowds", params(CrowdPath),
+    responses((status = 202, description = "The run has begun.", body = RunBody), Problem))]
+pub(crate) async fn pull(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Extension<Caller>,
+    Path(path): Path<CrowdPath>,
+) -> Result<(StatusCode, Json<RunBody>), Problem> {
+    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let definitions = server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
+    let run = server.engine.pull(&caller.id, &definitions, &Name::new(&path.crowd)?).await?;
     Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
 }
 

@@ -169,7 +169,12 @@ pub(crate) async fn one(
     let position = held(&engine, &definitions, at_least, crowds, &[]).await?;
     let live = definitions.crowds.get(query.crowd.as_str()).is_some_and(|crowd| crowd.is_live);
     let judgment = engine.crowds.judge(&app, &query.user, &query.crowd).await?;
+    let arm = match definitions.crowds.get(query.crowd.as_str()) {
+        Some(crowd) if judgment.in_crowd => engine.crowds.arm(&app, crowd, &query.user).await,
+        _ => None,
+    };
     Ok(Json(JudgmentBody {
+        arm: arm.map(ToString::to_string),
         user: query.user,
         crowd: query.crowd,
         in_crowd: judgment.in_crowd,

@@ -10,14 +10,14 @@ use axum::extract::State;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use std::sync::Arc;
-use taghouse_crowd::{CrowdVersion, CrowdVersions, Moved, Rollout};
+use taghouse_crowd::{CrowdVersion, CrowdVersions, Moved, PartChange, Rollout, Turn};
 use taghouse_engine::clock_text::{instant, local};
 use taghouse_engine::{Engine, id_counts};
 use taghouse_model::{AppId, ErrorKind};
 use taghouse_rules::{Share, duration};
 use taghouse_wire::{
-    BlendBody, DifferenceBody, MovedBody, PublishRequest, RolloutBody, RolloutRequest, VersionBody,
-    VersionList,
+    AnsweredBody, BlendBody, DifferenceBody, MovedBody, PartChangeBody, PublishRequest,
+    RolloutBody, RolloutRequest, VersionBody, VersionList,
 };
 
 /// Users of a sample where the call says nothing.
@@ -87,6 +87,10 @@ fn version_body(version: CrowdVersion, current: u64, zone: &TimeZone) -> Version
     }
 }
 
+fn answered(turn: &Turn) -> AnsweredBody {
+    AnsweredBody { version: turn.version, since: instant(turn.at_ms), size: turn.size }
+}
+
 async fn listed(engine: &Engine, app: &AppId, crowd: String) -> Result<Json<VersionList>, Problem> {
     let definitions = engine.with_crowds(app, std::slice::from_ref(&crowd)).await?;
     let versions = engine.crowds.versions(app, &crowd).await?;
@@ -95,6 +99,7 @@ async fn listed(engine: &Engine, app: &AppId, crowd: String) -> Result<Json<Vers
     let body = |version: CrowdVersion| version_body(version, current, zone);
     Ok(Json(VersionList {
         name: crowd,
+        answered: versions.turns().iter().rev().map(answered).collect(),
         held: versions.held_ms.map(instant),
         rollout: versions.rollout.as_ref().map(rollout_body),
         versions: versions.versions.into_iter().rev().map(body).collect(),
@@ -233,7 +238,8 @@ pub(crate) async fn unpin(
     pinned(&engine, &caller, path, false).await
 }
 
-/// Who entered and left a crowd between two of its versions: how many, and some of them.
+/// Who entered and left a crowd between two of its versions: how many, and some of them; and which
+/// conditions of its rule moved.
 #[utoipa::path(get, path = "/apps/{app}/crowds/{crowd}/difference", operation_id = "compare_crowd_versions", tag = "crowds", params(CrowdPath, DifferenceQuery),
     responses((status = 200, description = "Who entered and left.", body = DifferenceBody), Problem))]
 pub(crate) async fn difference(
@@ -249,7 +255,17 @@ pub(crate) async fn difference(
     let versions = [Some(query.from), query.to];
     let found = engine.crowds.difference(&app, &path.crowd, versions, size, seed).await?;
     let moved = |moved: Moved| MovedBody { count: moved.count, sample: moved.sample };
+    let part = |part: &PartChange| PartChangeBody {
+        depth: part.depth as u64,
+        text: part.text.clone(),
+        tags: part.tags.clone(),
+        crowds: part.crowds.clone(),
+        from: part.from,
+        to: part.to,
+    };
     Ok(Json(DifferenceBody {
+        parts: found.parts.iter().map(part).collect(),
+        moved_most: found.moved_most().map(|part| part.text.clone()),
         name: path.crowd,
         from: found.from.version,
         from_size: found.from.size,

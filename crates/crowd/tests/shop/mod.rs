@@ -163,6 +163,7 @@ impl Shop {
             source: CrowdSource::Rule(CrowdCondition { written, checked }),
             is_live: false,
             policy: CrowdPolicy::default(),
+            split: None,
         };
         self.definitions.crowds.insert(crowd.name.clone(), crowd.clone());
         crowd

@@ -1,17 +1,21 @@
 //! The check of crowds.
 
-use super::crowd_policy::policy;
+use super::crowd_policy::{policy, split};
+use super::kafka::Wrong;
 use super::{Errors, condition, crowd_names, name_of, owned, read, refuse_circles};
 use crate::check::{Naming, Scope, described, listed};
-use crate::raw::crowd::{RawCrowd, RawOrder, RawSample, RawTop};
+use crate::raw::crowd::{RawCrowd, RawImport, RawLookalike, RawOrder, RawSample, RawTop};
 use crate::{
-    ANONYMOUS_TAG, CrowdCondition, CrowdDefinition, CrowdSample, CrowdSize, CrowdSource, CrowdTop,
-    Document, DocumentKind, IdList, MAX_COLUMN_CHARS, MAX_LISTED_IDS, Percent, TagDefinition,
-    TagKind, TopEnd, suggest,
+    ANONYMOUS_TAG, CrowdCondition, CrowdDefinition, CrowdLookalike, CrowdSample, CrowdSize,
+    CrowdSource, CrowdTop, Document, DocumentKind, IdList, MAX_COLUMN_CHARS, MAX_LISTED_IDS,
+    Percent, TagDefinition, TagKind, TopEnd, suggest,
 };
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use taghouse_model::{Name, ValueType, check_user_id};
+
+/// The most tags by which users are alike.
+const MAX_LOOKALIKE_TAGS: usize = 100;
 
 /// It stands in the text of every version.
 const MAX_SALT_BYTES: usize = 128;
@@ -43,10 +47,10 @@ pub(super) fn check(
         if let (Some(name), Some(source)) = (name, source) {
             let pointer = raw.condition().map_or("", |(pointer, _)| pointer);
             conditions.insert(name.to_string(), pointer);
-            let policy = policy(document, &raw, errors);
+            let (policy, split) = (policy(document, &raw, errors), split(document, &raw, errors));
             let (description, is_live) = (raw.description, raw.live);
             let crowd =
-                CrowdDefinition { name: name.clone(), description, source, is_live, policy };
+                CrowdDefinition { name: name.clone(), description, source, is_live, policy, split };
             if let Some(problem) = unfit_for_live(&crowd, tags).filter(|_| is_live) {
                 errors.push(document.error("/live", problem));
             }
@@ -79,6 +83,7 @@ impl CrowdReader<'_> {
             ("ids", raw.ids.is_some()),
             ("top", raw.top.is_some()),
             ("sample", raw.sample.is_some()),
+            ("lookalike", raw.lookalike.is_some()),
             ("sql", raw.sql.is_some()),
             ("import", raw.import.is_some()),
         ];
@@ -94,6 +99,9 @@ impl CrowdReader<'_> {
             RawCrowd { ids: Some(ids), .. } => self.ids(ids),
             RawCrowd { top: Some(top), .. } => self.top(top).map(CrowdSource::Top),
             RawCrowd { sample: Some(sample), .. } => self.sample(sample).map(CrowdSource::Sample),
+            RawCrowd { lookalike: Some(like), .. } => {
+                self.lookalike(like).map(CrowdSource::Lookalike)
+            }
             RawCrowd { sql: Some(_), refresh: Some(_), .. } => {
                 self.error("/refresh", "productions run its query: leave `refresh` out");
                 None
@@ -103,10 +111,9 @@ impl CrowdReader<'_> {
                 None
             }
             RawCrowd { sql: Some(query), .. } => Some(CrowdSource::Sql { query: query.clone() }),
-            RawCrowd { import: Some(import), .. } => self.import(import.column.as_deref()),
+            RawCrowd { import: Some(import), .. } => self.import(import),
             _ => {
-                let message =
-                    "a crowd needs one of `expression`, `ids`, `top`, `sample`, `sql` and `import`";
+                let message = "a crowd needs one of `expression`, `ids`, `top`, `sample`, `lookalike`, `sql` and `import`";
                 self.error("", message);
                 None
             }
@@ -141,7 +148,7 @@ impl CrowdReader<'_> {
 
     /// Files, with nothing besides that says who is in it: a file that adds to the last one would
     /// add to what was left of that one.
-    fn import(&mut self, column: Option<&str>) -> Option<CrowdSource> {
+    fn import(&mut self, import: &RawImport) -> Option<CrowdSource> {
         let raw = self.raw;
         let before = self.errors.len();
         let besides = [
@@ -160,7 +167,7 @@ impl CrowdReader<'_> {
             let message = "an imported crowd is not computed: leave `refresh` out";
             self.error("/refresh", message);
         }
-        let column = column.map(str::trim);
+        let column = import.column.as_deref().map(str::trim);
         let fits = |column: &str| (1..=MAX_COLUMN_CHARS).contains(&column.chars().count());
         if column.is_some_and(|column| !fits(column)) {
             let message = format!(
@@ -168,8 +175,13 @@ impl CrowdReader<'_> {
             );
             self.error("/import/column", message);
         }
+        let mut wrong = Vec::new();
+        let link = import.link.as_ref().and_then(|link| super::link::check(link, &mut wrong));
+        for Wrong { pointer, message } in wrong {
+            self.error(&pointer, message);
+        }
         let is_right = self.errors.len() == before;
-        is_right.then(|| CrowdSource::Import { column: column.map(str::to_owned) })
+        is_right.then(|| CrowdSource::Import { column: column.map(str::to_owned), link })
     }
 
     fn top(&mut self, raw: &RawTop) -> Option<CrowdTop> {
@@ -194,23 +206,72 @@ impl CrowdReader<'_> {
         Some(CrowdSample { size: size?, of: of?, salt })
     }
 
-    /// A tag that has an order of numbers.
-    fn number_tag(&mut self, tag: &str) -> Option<Name> {
+    fn lookalike(&mut self, raw: &RawLookalike) -> Option<CrowdLookalike> {
+        let of = self.seed(&raw.of);
+        let size = self.size("lookalike", raw.users, raw.share.as_deref());
+        let among = self.condition();
+        if !(1..=MAX_LOOKALIKE_TAGS).contains(&raw.tags.len()) {
+            let message = format!(
+                "`tags` names 1 to {MAX_LOOKALIKE_TAGS} tags by which users are alike, not {}",
+                raw.tags.len()
+            );
+            self.error("/lookalike/tags", message);
+            return None;
+        }
+        let mut tags: Vec<Name> = Vec::new();
+        let mut is_right = true;
+        for (number, tag) in raw.tags.iter().enumerate() {
+            match self.types.get_key_value(tag.as_str()) {
+                Some((name, _)) if !name.as_str().starts_with(ANONYMOUS_TAG) => {
+                    if !tags.contains(name) {
+                        tags.push(name.clone());
+                    }
+                }
+                _ => {
+                    let problem = self.no_tag(tag);
+                    self.error(&format!("/lookalike/tags/{number}"), problem);
+                    is_right = false;
+                }
+            }
+        }
+        is_right.then_some(())?;
+        Some(CrowdLookalike { of: of?, tags, size: size?, among: among? })
+    }
+
+    /// The members of a crowd, as a condition.
+    fn seed(&mut self, crowd: &str) -> Option<CrowdCondition> {
+        if Name::new(crowd).is_err() {
+            let message = format!("`of` is the name of a crowd, not `{crowd}`");
+            self.error("/lookalike/of", message);
+            return None;
+        }
+        let text = format!("crowd(\"{crowd}\")");
+        let (written, checked) =
+            condition(self.document, "/lookalike/of", &text, self.scope, self.errors)?;
+        Some(CrowdCondition { written, checked })
+    }
+
+    fn no_tag(&self, tag: &str) -> String {
         let named = || {
             let names = self.types.keys().map(Name::as_str);
             names.filter(|name| !name.starts_with(ANONYMOUS_TAG))
         };
+        match (suggest::nearest(tag, named()), listed(named())) {
+            (Some(near), _) => format!("there is no tag `{tag}`; did you mean `{near}`?"),
+            (None, Some(list)) => format!("there is no tag `{tag}`; known tags: {list}"),
+            (None, None) => format!("there is no tag `{tag}`: no tag is defined"),
+        }
+    }
+
+    /// A tag that has an order of numbers.
+    fn number_tag(&mut self, tag: &str) -> Option<Name> {
         let problem = match self.types.get_key_value(tag) {
             Some((name, ty)) if ty.is_number() => return Some(name.clone()),
             Some((_, ty)) => format!(
                 "`{tag}` is of type {}: `by` is a tag of numbers, dates or times",
                 described(*ty, Naming::Tags)
             ),
-            None => match (suggest::nearest(tag, named()), listed(named())) {
-                (Some(near), _) => format!("there is no tag `{tag}`; did you mean `{near}`?"),
-                (None, Some(list)) => format!("there is no tag `{tag}`; known tags: {list}"),
-                (None, None) => format!("there is no tag `{tag}`: no tag is defined"),
-            },
+            None => self.no_tag(tag),
         };
         self.error("/top/by", problem);
         None

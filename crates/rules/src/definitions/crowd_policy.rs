@@ -2,11 +2,18 @@
 
 use super::Errors;
 use super::events::duration;
-use crate::raw::crowd::{RawApproval, RawCrowd, RawPublish, RawRollout};
+use crate::raw::crowd::{RawApproval, RawCrowd, RawPublish, RawRollout, RawSplit};
 use crate::{
-    CrowdChecks, CrowdPolicy, Document, LEAST_REFRESH_MS, MAX_KEPT_VERSIONS, MAX_OVERRIDES,
-    RolloutPlan, Share,
+    Arm, CrowdChecks, CrowdPolicy, CrowdSplit, Document, LEAST_REFRESH_MS, MAX_KEPT_VERSIONS,
+    MAX_OVERRIDES, RolloutPlan, Share,
 };
+use taghouse_model::Name;
+
+/// Arms of one split.
+const MAX_ARMS: usize = 20;
+
+/// The longest salt.
+const MAX_SALT_BYTES: usize = 128;
 
 /// Stages of one plan.
 const MAX_STAGES: usize = 20;
@@ -28,6 +35,17 @@ pub(super) fn policy(document: &Document, raw: &RawCrowd, errors: &mut Errors) -
     policy.always = raw.always.iter().cloned().collect();
     policy.never = raw.never.iter().cloned().collect();
     policy
+}
+
+/// The split of a crowd; what is wrong with it is an error, and left out.
+pub(super) fn split(
+    document: &Document,
+    raw: &RawCrowd,
+    errors: &mut Errors,
+) -> Option<CrowdSplit> {
+    let split = raw.split.as_ref()?;
+    let salt = split.salt.clone().unwrap_or_else(|| raw.name.clone());
+    Reader { document, errors }.split(split, salt)
 }
 
 struct Reader<'a> {
@@ -133,6 +151,40 @@ impl Reader<'_> {
             }
         };
         RolloutPlan { stages, every_ms }
+    }
+
+    fn split(&mut self, raw: &RawSplit, salt: String) -> Option<CrowdSplit> {
+        let before = self.errors.len();
+        if !(2..=MAX_ARMS).contains(&raw.arms.len()) {
+            let message = format!("a split has 2 to {MAX_ARMS} arms, not {}", raw.arms.len());
+            self.error("/split/arms", message);
+        }
+        if !(1..=MAX_SALT_BYTES).contains(&salt.len()) {
+            let message = format!("`salt` has 1 to {MAX_SALT_BYTES} bytes, not {}", salt.len());
+            self.error("/split/salt", message);
+        }
+        let mut arms: Vec<Arm> = Vec::new();
+        for (number, arm) in raw.arms.iter().enumerate() {
+            let at = format!("/split/arms/{number}");
+            let share = self.share(&format!("{at}/share"), Some(&arm.share));
+            if share == Some(Share::NOBODY) {
+                self.error(&format!("{at}/share"), "an arm has more than 0% of the members");
+            }
+            match Name::new(&arm.name) {
+                Err(wrong) => self.error(&format!("{at}/name"), wrong.to_string()),
+                Ok(name) if arms.iter().any(|known| known.name == name) => {
+                    self.error(&format!("{at}/name"), format!("the arm `{name}` is there twice"));
+                }
+                Ok(name) => arms.push(Arm { name, share: share.unwrap_or_default() }),
+            }
+        }
+        let parts: u32 = arms.iter().map(|arm| u32::from(arm.share.parts())).sum();
+        if parts > u32::from(Share::EVERYBODY.parts()) {
+            let message =
+                format!("the shares come to {}%, more than 100%", f64::from(parts) / 100.0);
+            self.error("/split/arms", message);
+        }
+        (self.errors.len() == before).then_some(CrowdSplit { salt, arms })
     }
 
     fn overrides(&mut self, raw: &RawCrowd) {

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use url::Url;
 
+/// Where the settings of a webhook stand in a sink.
+const WEBHOOK: &str = "/webhook";
+
 const MAX_HEADERS: usize = 20;
 const SECOND_MS: i64 = 1000;
 const DAY_MS: i64 = 86_400 * SECOND_MS;
@@ -35,11 +38,13 @@ const SECRET_WORDS: [&str; 7] =
 /// Reads the settings of a webhook; `None`, and what is wrong with them.
 pub(super) fn check(raw: &RawWebhook, wrong: &mut Vec<Wrong>) -> Option<Webhook> {
     let before = wrong.len();
-    check_url(&raw.url, wrong);
+    check_url(WEBHOOK, &raw.url, wrong);
     check_secret(&raw.secret, wrong);
-    let headers = headers(&raw.headers, wrong);
-    let timeout_ms = length("timeout", raw.timeout.as_deref(), 10 * SECOND_MS, TIMEOUT, wrong);
-    let retry_for_ms = length("retry_for", raw.retry_for.as_deref(), DAY_MS, RETRY_FOR, wrong);
+    let headers = headers(WEBHOOK, &raw.headers, wrong);
+    let timeout_ms =
+        length("/webhook/timeout", raw.timeout.as_deref(), 10 * SECOND_MS, TIMEOUT, wrong);
+    let retry_for_ms =
+        length("/webhook/retry_for", raw.retry_for.as_deref(), DAY_MS, RETRY_FOR, wrong);
     let RawWebhookBatch { events, bytes } = raw.batch.unwrap_or_default();
     let batch_events = number("batch/events", events, 100, 1..=1000, wrong);
     let batch_bytes = number("batch/bytes", bytes, 256 << 10, 1024..=4 << 20, wrong);
@@ -57,31 +62,32 @@ pub(super) fn check(raw: &RawWebhook, wrong: &mut Vec<Wrong>) -> Option<Webhook>
 }
 
 /// The lengths of time that a setting may have, and how they are written.
-struct Lengths {
-    ms: RangeInclusive<i64>,
-    shown: &'static str,
+pub(super) struct Lengths {
+    pub(super) ms: RangeInclusive<i64>,
+    pub(super) shown: &'static str,
 }
 
 const TIMEOUT: Lengths = Lengths { ms: SECOND_MS..=60 * SECOND_MS, shown: "1s to 60s" };
 const RETRY_FOR: Lengths = Lengths { ms: SECOND_MS..=30 * DAY_MS, shown: "1s to 30d" };
 
-fn length(
-    name: &str,
+pub(super) fn length(
+    pointer: &str,
     given: Option<&str>,
     default_ms: i64,
     may: Lengths,
     wrong: &mut Vec<Wrong>,
 ) -> i64 {
+    let name = pointer.rsplit('/').next().unwrap_or(pointer);
     let Some(text) = given else { return default_ms };
     match duration(text) {
         Ok(ms) if may.ms.contains(&ms) => ms,
         Ok(_) => {
             let message = format!("`{name}` is {} long, not `{text}`", may.shown);
-            wrong.push(Wrong::new(format!("/webhook/{name}"), message));
+            wrong.push(Wrong::new(pointer, message));
             default_ms
         }
         Err(message) => {
-            wrong.push(Wrong::new(format!("/webhook/{name}"), message));
+            wrong.push(Wrong::new(pointer, message));
             default_ms
         }
     }
@@ -110,9 +116,10 @@ fn parts(pointer: &str, text: &str, wrong: &mut Vec<Wrong>) -> Option<Vec<Settin
         .ok()
 }
 
-fn check_url(url: &str, wrong: &mut Vec<Wrong>) {
-    let pointer = "/webhook/url";
-    let Some(parts) = parts(pointer, url, wrong) else { return };
+/// Checks the URL at `base` of a document.
+pub(super) fn check_url(base: &str, url: &str, wrong: &mut Vec<Wrong>) {
+    let pointer = format!("{base}/url");
+    let Some(parts) = parts(&pointer, url, wrong) else { return };
     // What stands in a variable is checked when it is read.
     if parts.iter().any(|part| !matches!(part, SettingPart::Text(_))) {
         return;
@@ -120,7 +127,7 @@ fn check_url(url: &str, wrong: &mut Vec<Wrong>) {
     let message = match Url::parse(url) {
         Err(e) => format!("`{url}` is not a URL, such as https://crm.example.com/hook: {e}"),
         Ok(url) if !matches!(url.scheme(), "https" | "http") => {
-            format!("a webhook's URL begins with https:// or http://, not {}:", url.scheme())
+            format!("a URL to call begins with https:// or http://, not {}:", url.scheme())
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             "a URL with a user name or password: give the header `authorization` by reference instead"
@@ -144,14 +151,19 @@ fn check_secret(secret: &str, wrong: &mut Vec<Wrong>) {
     }
 }
 
-fn headers(raw: &BTreeMap<String, String>, wrong: &mut Vec<Wrong>) -> BTreeMap<String, String> {
+/// Checks the headers at `base` of a document.
+pub(super) fn headers(
+    base: &str,
+    raw: &BTreeMap<String, String>,
+    wrong: &mut Vec<Wrong>,
+) -> BTreeMap<String, String> {
     if raw.len() > MAX_HEADERS {
         let message = format!("{} headers, more than {MAX_HEADERS}", raw.len());
-        wrong.push(Wrong::new("/webhook/headers", message));
+        wrong.push(Wrong::new(format!("{base}/headers"), message));
     }
     let mut headers = BTreeMap::new();
     for (name, value) in raw {
-        let pointer = format!("/webhook/headers/{name}");
+        let pointer = format!("{base}/headers/{name}");
         let lower = name.to_ascii_lowercase();
         if let Some(message) = refused_name(&lower) {
             wrong.push(Wrong::new(pointer, message));

@@ -1,15 +1,16 @@
+use super::link::RawLink;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A named set of users. Exactly one of `expression`, `ids`, `top`, `sample`, `sql` and `import`
-/// says who is in it.
+/// A named set of users. Exactly one of `expression`, `ids`, `top`, `sample`, `lookalike`, `sql` and
+/// `import` says who is in it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(
     title = "a crowd",
     extend("oneOf" = [
         {"required": ["expression"]}, {"required": ["ids"]}, {"required": ["top"]}, {"required": ["sample"]}, {"required": ["sql"]},
-        {"required": ["import"]}
+        {"required": ["lookalike"]}, {"required": ["import"]}
     ])
 )]
 pub(crate) struct RawCrowd {
@@ -38,6 +39,9 @@ pub(crate) struct RawCrowd {
     /// Some users, by chance. The same users are chosen each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sample: Option<RawSample>,
+    /// Users who are like those of another crowd, by values of tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lookalike: Option<RawLookalike>,
     /// A read-only SELECT over the app's tables that gives the column user_id; productions run it.
     /// {as_of} stands for the as-of time. Events and attributes before that time are seen
     /// (`all_events` and `all_attributes` hold those of all times), and of tables of tags the rows
@@ -70,6 +74,37 @@ pub(crate) struct RawCrowd {
     /// Ids of users who are not in the crowd whatever its rule says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) never: Vec<String>,
+    /// Groups of its members that are treated differently, so that they can be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) split: Option<RawSplit>,
+}
+
+/// Groups of a crowd's members. In which group a member is follows from a hash of the user id and
+/// the salt, so it stays the same.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a split")]
+pub(crate) struct RawSplit {
+    /// The groups, 2 to 20. Their shares come to 100% at most; whom they leave is in none.
+    #[schemars(length(min = 2, max = 20))]
+    pub(crate) arms: Vec<RawArm>,
+    /// With another salt users come into other groups. Two crowds with one salt have the same users in
+    /// the same shares. Default: the crowd's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub(crate) salt: Option<String>,
+}
+
+/// A group of a split.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "an arm")]
+pub(crate) struct RawArm {
+    /// Its name, unique in the split: a letter or _, then letters, digits or _; 64 bytes at most.
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"))]
+    pub(crate) name: String,
+    /// Its share of the members, such as 50%.
+    pub(crate) share: String,
 }
 
 /// What its files look like.
@@ -82,6 +117,10 @@ pub(crate) struct RawImport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub(crate) column: Option<String>,
+    /// Where the server fetches the file itself. Each file that it finds there takes the place of the
+    /// one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) link: Option<RawLink>,
 }
 
 /// How versions of a crowd come to answer.
@@ -170,6 +209,30 @@ pub(crate) struct RawTop {
     pub(crate) among: Option<String>,
 }
 
+/// Users who are like those of another crowd and not in it. Each value that the crowd's users have
+/// more often than others speaks for a user, each that they have less often against: with the
+/// logarithm of the ratio. Those with the largest sums are chosen, all above 0.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a lookalike", extend("oneOf" = [{"required": ["users"]}, {"required": ["share"]}]))]
+pub(crate) struct RawLookalike {
+    /// The crowd whose users they are like.
+    pub(crate) of: String,
+    /// The tags by whose values: 1 to 100. Numbers, dates and times are cut at the deciles of all users.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) tags: Vec<String>,
+    /// How many users at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub(crate) users: Option<i64>,
+    /// Which share of those who are not in the crowd at most, rounded up to whole users, such as 5%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) share: Option<String>,
+    /// Only users for whom this condition over tags and other crowds holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) among: Option<String>,
+}
+
 /// Which numbers come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -210,6 +273,7 @@ impl RawCrowd {
         let of_top = || Some(("/top/among", self.top.as_ref()?.among.as_deref()?));
         let of_sample = || Some(("/sample/of", self.sample.as_ref()?.of.as_deref()?));
         let rule = self.expression.as_deref().map(|text| ("/expression", text));
-        rule.or_else(of_top).or_else(of_sample)
+        let of_like = || Some(("/lookalike/among", self.lookalike.as_ref()?.among.as_deref()?));
+        rule.or_else(of_top).or_else(of_sample).or_else(of_like)
     }
 }

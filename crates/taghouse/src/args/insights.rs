@@ -73,6 +73,39 @@ pub(crate) struct Compare {
     pub(crate) limit: usize,
 }
 
+#[derive(Args)]
+pub(crate) struct Effect {
+    /// The crowd, which has a split
+    pub(crate) crowd: String,
+    /// The tag whose means are compared: int, decimal or bool. Of who has no value it is 0
+    #[arg(long, value_name = "TAG")]
+    pub(crate) metric: String,
+    /// A tag from before the arms were treated differently, by which the metric is corrected
+    #[arg(long, value_name = "TAG")]
+    pub(crate) before: Option<String>,
+    /// Only members who match this, such as those who saw what they were to see
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) exposed: Option<String>,
+    /// The arm that the others are compared with. Default: the first
+    #[arg(long, value_name = "ARM")]
+    pub(crate) control: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Lookalike {
+    /// Whom others are to be like, such as 'crowd("big_spenders")'
+    pub(crate) crowd: String,
+    /// A tag by whose values they are alike. Can be repeated
+    #[arg(long = "tag", required = true, value_name = "NAME")]
+    pub(crate) tags: Vec<String>,
+    /// Of whom others are looked for, such as 'country == "DE"'. Default: all users
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) among: Option<String>,
+    /// Number of values to show
+    #[arg(long, default_value_t = 10)]
+    pub(crate) limit: usize,
+}
+
 #[derive(ValueEnum, Clone, Copy)]
 pub(crate) enum CompareOrder {
     /// The most significant difference first, above or below the baseline

@@ -13,7 +13,7 @@ mod versions;
 pub(crate) use access::{Audit, KeyAction};
 pub(crate) use import::{Import, ImportTo};
 pub(crate) use input::{Apply, Files, Ingest, Parity, Produce, Rejected};
-pub(crate) use insights::{Compare, CompareOrder, Group, Histogram, Overlap};
+pub(crate) use insights::{Compare, CompareOrder, Effect, Group, Histogram, Lookalike, Overlap};
 pub(crate) use serve::{Demo, Serve, positive_seconds};
 pub(crate) use sinks::SinkAction;
 pub(crate) use users::{Change, Export, ExportFormat, IdentityAction, Tail, UserAction};
@@ -192,6 +192,11 @@ pub(crate) enum Command {
     Overlap(Overlap),
     /// Compare the tag values of a crowd with a baseline: index (100 = same share), 95% interval
     Compare(Compare),
+    /// Compare the arms of a crowd's split by a metric: means, 95% intervals, and whether users came into
+    /// the arms as they should
+    Effect(Effect),
+    /// Show what the users of a crowd have in common, and how many others are like them
+    Lookalike(Lookalike),
     /// Show a random sample of the users who match an expression
     Sample {
         /// The expression, such as 'orders_30d >= 2'

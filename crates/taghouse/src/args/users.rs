@@ -16,6 +16,9 @@ pub(crate) struct Export {
     /// Export an older version, if it is still kept
     #[arg(long, value_name = "N")]
     pub(crate) version: Option<u64>,
+    /// Export the members in this arm of the crowd's split alone
+    #[arg(long, value_name = "ARM")]
+    pub(crate) arm: Option<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy)]

@@ -63,7 +63,12 @@ pub(crate) enum VersionAction {
         #[arg(short, long, value_name = "FILE")]
         output: Option<std::path::PathBuf>,
     },
-    /// Show who entered and left between two versions
+    /// Show the sizes of the versions that answered, newest first
+    Trend {
+        /// The crowd
+        crowd: String,
+    },
+    /// Show who entered and left between two versions, and which conditions moved
     Diff {
         /// The crowd
         crowd: String,

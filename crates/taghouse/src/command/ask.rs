@@ -119,7 +119,8 @@ pub(crate) async fn judge(context: &Context, user: &str, crowd: &str) -> Result<
         let version =
             if answer.live { "live".to_owned() } else { format!("version {}", answer.version) };
         let reason = answer.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
-        format!("{verdict}: {user} and {crowd}, {version}{reason}\n")
+        let arm = answer.arm.as_ref().map(|arm| format!(", arm {arm}")).unwrap_or_default();
+        format!("{verdict}: {user} and {crowd}, {version}{arm}{reason}\n")
     })
 }
 

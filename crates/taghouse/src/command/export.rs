@@ -18,8 +18,9 @@ pub(crate) async fn export(context: &Context, arguments: &Export) -> Result<()> 
     };
     let version =
         arguments.version.map(|version| format!("&version={version}")).unwrap_or_default();
+    let arm = arguments.arm.as_ref().map(|arm| format!("&arm={}", encode(arm))).unwrap_or_default();
     let path = context
-        .path(&format!("crowds/{}/export?format={format}{version}", encode(&arguments.crowd)))
+        .path(&format!("crowds/{}/export?format={format}{version}{arm}", encode(&arguments.crowd)))
         .await?;
     save(context, &path, arguments.output.as_deref()).await
 }

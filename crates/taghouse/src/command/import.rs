@@ -6,7 +6,7 @@ use crate::args::{Import, ImportTo};
 use crate::client::encode;
 use crate::progress;
 use crate::table::{self, thousands};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use serde_json::json;
 use std::path::Path;
@@ -26,28 +26,14 @@ struct ImportedCrowds {
 /// Imports a file of ids into a crowd.
 pub(crate) async fn import(context: &Context, arguments: &Import) -> Result<()> {
     let app = context.app().await?;
-    let (mut path, mut upload) = (None, None);
-    if context.same_machine {
-        let full = std::fs::canonicalize(&arguments.file)
-            .with_context(|| format!("reading {}", arguments.file.display()))?;
-        path = Some(full.to_str().context("the path of the file is not UTF-8")?.to_owned());
-    } else {
-        upload = Some(send(context, &app, &arguments.file).await?);
-    }
-    let request = ImportRequest {
-        path,
-        upload,
-        mode: match arguments.mode {
-            ImportTo::Replace => ImportMode::Replace,
-            ImportTo::Append => ImportMode::Append,
-            ImportTo::Remove => ImportMode::Remove,
-        },
-        column: arguments.column.clone(),
-        header: arguments.no_header.then_some(false).or(arguments.header.then_some(true)),
-        batch: arguments.batch.clone(),
+    let started = match &arguments.file {
+        Some(file) => start(context, &app, arguments, file).await?,
+        None if arguments.mode == ImportTo::Replace => {
+            let place = format!("/api/v1/apps/{app}/crowds/{}/pull", encode(&arguments.crowd));
+            context.client.post(&place, &json!({})).await?
+        }
+        None => bail!("the file of a link takes the place of the one before: leave --mode out"),
     };
-    let place = format!("/api/v1/apps/{app}/crowds/{}/import", encode(&arguments.crowd));
-    let started: RunBody = context.client.post(&place, &request).await?;
     let ended = progress::follow(&context.client, &app, &started.id).await?;
 
     let (mut report, mut crowds) = (None, Vec::new());
@@ -64,8 +50,34 @@ pub(crate) async fn import(context: &Context, arguments: &Import) -> Result<()> 
     context.print(&imported, |imported| {
         let crowds =
             if imported.crowds.is_empty() { String::new() } else { crowd_table(&imported.crowds) };
-        format!("{}{crowds}{}", described(&imported.import), warned(&imported.warnings))
+        let what = if arguments.file.is_some() { "this batch" } else { "the file of its link" };
+        format!("{}{crowds}{}", described(&imported.import, what), warned(&imported.warnings))
     })
+}
+
+async fn start(context: &Context, app: &str, arguments: &Import, file: &Path) -> Result<RunBody> {
+    let (mut path, mut upload) = (None, None);
+    if context.same_machine {
+        let full =
+            std::fs::canonicalize(file).with_context(|| format!("reading {}", file.display()))?;
+        path = Some(full.to_str().context("the path of the file is not UTF-8")?.to_owned());
+    } else {
+        upload = Some(send(context, app, file).await?);
+    }
+    let request = ImportRequest {
+        path,
+        upload,
+        mode: match arguments.mode {
+            ImportTo::Replace => ImportMode::Replace,
+            ImportTo::Append => ImportMode::Append,
+            ImportTo::Remove => ImportMode::Remove,
+        },
+        column: arguments.column.clone(),
+        header: arguments.no_header.then_some(false).or(arguments.header.then_some(true)),
+        batch: arguments.batch.clone(),
+    };
+    let place = format!("/api/v1/apps/{app}/crowds/{}/import", encode(&arguments.crowd));
+    context.client.post(&place, &request).await
 }
 
 /// Sends the file to a server that does not see our disk; it keeps it until it is imported.
@@ -84,11 +96,11 @@ async fn send(context: &Context, app: &str, file: &Path) -> Result<String> {
     Ok(id)
 }
 
-fn described(report: &ImportReport) -> String {
+fn described(report: &ImportReport, what: &str) -> String {
     let (crowd, version) = (&report.imported, report.version);
     if report.repeated {
         return format!(
-            "this batch was imported before, as version {version} of {crowd}: nothing was changed\n"
+            "{what} was imported before, as version {version} of {crowd}: nothing was changed\n"
         );
     }
     let counts = [
