@@ -19,6 +19,7 @@ fn define(shop: &mut Shop, policy: CrowdPolicy) -> CrowdDefinition {
         source: CrowdSource::Import { column: None },
         is_live: false,
         policy,
+        marks: taghouse_rules::Marks::default(),
     };
     shop.definitions.crowds.insert(crowd.name.clone(), crowd.clone());
     crowd

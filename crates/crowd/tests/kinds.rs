@@ -20,8 +20,14 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 fn defined(shop: &mut Shop, source: CrowdSource) -> CrowdDefinition {
     let name = Name::new("asked").unwrap();
     let policy = CrowdPolicy::default();
-    let crowd =
-        CrowdDefinition { name: name.clone(), description: None, source, is_live: false, policy };
+    let crowd = CrowdDefinition {
+        name: name.clone(),
+        description: None,
+        source,
+        is_live: false,
+        policy,
+        marks: taghouse_rules::Marks::default(),
+    };
     shop.definitions.crowds.insert(name, crowd.clone());
     crowd
 }

@@ -1,6 +1,6 @@
 //! Crowds as they are defined.
 
-use crate::{CrowdPolicy, Predicate};
+use crate::{CrowdPolicy, Marks, Predicate};
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -32,6 +32,8 @@ pub struct CrowdDefinition {
     pub is_live: bool,
     /// How its versions come to answer, and for whom the rule is not asked.
     pub policy: CrowdPolicy,
+    /// What is said about access to it.
+    pub marks: Marks,
 }
 
 /// What makes a crowd.
