@@ -14,6 +14,7 @@ pub(crate) mod import;
 pub(crate) mod ingest;
 pub(crate) mod input;
 pub(crate) mod keys;
+pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod overlap;
 pub(crate) mod parity;
