@@ -291,3 +291,44 @@ fn old_lines_go() {
         std::fs::read_dir(of_app).unwrap().next().is_none().then_some(())
     });
 }
+
+#[test]
+fn who_asked_about_single_users_is_summed_up_and_nobody_is_named() {
+    let house = shop();
+    let orders = house.file("orders-1.csv", ORDERS);
+    house.ok(&["ingest", "--source", "orders", orders.to_str().unwrap()]);
+    house.ok(&["produce", "--as-of", "2026-07-01T00:00"]);
+    let mut server = house.serve();
+    let admin = server.admin_key.clone().unwrap();
+    let get = |place: &str| server.get(&format!("/api/v1/apps/corner/{place}"), &admin);
+    let post = |place: &str, body: &Value| {
+        server.post(&format!("/api/v1/apps/corner/{place}"), &admin, body)
+    };
+    for user in ["ann", "bob", "nobody"] {
+        assert_eq!(get(&format!("judge?user={user}&crowd=others")).status, 200);
+    }
+    let batch = json!({"users": ["ann", "bob"], "crowds": ["high_spenders"], "expressions": {"a": "purchases >= 1"}});
+    assert_eq!(post("judge", &batch).status, 200);
+    assert_eq!(get("judge?user=ann&crowd=none").status, 404);
+    assert_eq!(get("profile?user=ann&tags=purchases").status, 200);
+    assert_eq!(post("list", &json!({"expression": "purchases >= 1"})).status, 200);
+    assert_eq!(post("count", &json!({"expression": "purchases >= 1"})).status, 200);
+    assert_eq!(get("users/ann/crowds").status, 200);
+    server.terminate();
+    // A minute may end in between: then there are two lines.
+    let mut sums = std::collections::BTreeMap::new();
+    for [_, action, subject, _] in lines(&house, &[]) {
+        if !["judge", "profile", "list", "count", "user_crowds"].contains(&action.as_str()) {
+            continue;
+        }
+        assert!(!subject.contains("ann") && !subject.contains("bob"), "{subject}");
+        let words: Vec<&str> = subject.split(' ').collect();
+        let sum: &mut [u64; 2] = sums.entry(action).or_default();
+        sum[0] += words[0].parse::<u64>().unwrap();
+        sum[1] += words[3].parse::<u64>().unwrap();
+    }
+    let expected =
+        [("judge", [5, 4]), ("list", [2, 1]), ("profile", [1, 1]), ("user_crowds", [1, 1])];
+    assert_eq!(sums, expected.map(|(action, sum)| (action.to_owned(), sum)).into());
+    check(&house, "profile", "of purchases", &["done"]);
+}

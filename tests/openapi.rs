@@ -105,8 +105,11 @@ impl Shop {
     }
 
     fn key(&self, role: &str, app: &str) -> String {
-        let made =
-            self.server.post("/api/v1/keys", &self.admin, &json!({"role": role, "app": app}));
+        self.key_of(&json!({"role": role, "app": app}))
+    }
+
+    fn key_of(&self, key: &Value) -> String {
+        let made = self.server.post("/api/v1/keys", &self.admin, key);
         made.json()["secret"].as_str().unwrap().to_owned()
     }
 
@@ -351,6 +354,11 @@ fn every_route_answers_each_role_as_it_should() {
     assert!(unknown.is_empty(), "tests/openapi/rows.rs has rows of no operation: {unknown:?}");
 
     let keys = ROLES.map(|role| (shop.key(role, "corner"), shop.key(role, "other")));
+    let limited = shop.key_of(&json!({"role": "admin", "app": "corner", "grants": ["crowd:none_of_these=view,edit,activate,judge"]}));
+    let expired = shop.key_of(&json!({"role": "admin", "app": "corner", "expires": "1s"}));
+    driver::eventually("the key expires", || {
+        (shop.server.get("/api/v1/apps", &expired).status == 401).then_some(())
+    });
     for operation in &shop.operations {
         for row in rows_of(operation) {
             let named = |who: &str, answer: &Answer| {
@@ -378,7 +386,13 @@ fn every_route_answers_each_role_as_it_should() {
                     named(&format!("{role} of another app"), &answer)
                 );
             }
-            for key in [None, Some("tgh_wrong")] {
+            let answer = shop.call(operation, row, Some(&limited));
+            let expected = if operation.keyless { row.statuses[0] } else { row.limited };
+            assert_eq!(answer.status, expected, "{}", named("without a grant", &answer));
+            if answer.status == 202 && operation.method == "POST" {
+                shop.finished(&answer);
+            }
+            for key in [None, Some("tgh_wrong"), Some(&expired)] {
                 let answer = shop.call(operation, row, key);
                 let expected = if operation.keyless { 200 } else { 401 };
                 assert_eq!(answer.status, expected, "{}", named(&format!("key {key:?}"), &answer));
@@ -386,6 +400,29 @@ fn every_route_answers_each_role_as_it_should() {
         }
     }
     shop.check_answers(&python);
+    every_call_left_its_line(shop);
+}
+
+/// Each operation says in the document what it leaves in the audit trail, or why nothing: it does.
+fn every_call_left_its_line(mut shop: Shop) {
+    let document: Value =
+        serde_json::from_slice(&std::fs::read(&shop.description).unwrap()).unwrap();
+    // Sums of the last minute are written at the end.
+    shop.server.terminate();
+    let trail = |arguments: &[&str]| shop.house.json(&[&["audit"], arguments].concat());
+    for item in document["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            let (id, rule) = (&operation["operationId"], &operation["x-audit"]);
+            let Some(action) = rule["action"].as_str() else {
+                assert!(rule["none"].as_str().is_some_and(|why| why.len() > 20), "{id}: {rule}");
+                continue;
+            };
+            let of_app = trail(&["--action", action]);
+            let of_house = trail(&["--all-apps", "--action", action]);
+            let lines = [&of_app, &of_house].map(|page| page["lines"].as_array().unwrap().len());
+            assert!(lines[0] + lines[1] > 0, "{id} leaves no line of {action}");
+        }
+    }
 }
 
 /// With `--json`, a command prints what the operation answers with.

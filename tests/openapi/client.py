@@ -67,7 +67,10 @@ def keys(call):
     key = call("create_key", success=201, body=call.body("NewKey", {"role": "judge", "app": APP, "note": "of the generated client"}))
     assert key.secret.startswith("tgh_")
     assert key.id in [known.id for known in call("list_keys").keys]
+    rotated = call("rotate_key", key.id, body=call.body("RotateRequest", {"grace": "1h"}))
+    assert rotated.id == key.id and rotated.secret != key.secret and rotated.former_until_ms
     call("revoke_key", key.id, success=204)
+    assert {limit.name for limit in call("get_limits", APP).limits} >= {"requests", "questions", "uploads", "page"}
 
 
 def backup(call):

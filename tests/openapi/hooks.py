@@ -15,5 +15,5 @@ def before_call(context, case, kwargs):
     if name == "follow_changes" and str((case.query or {}).get("follow", True)).lower() == "true":
         case.query = {**(case.query or {}), "follow": "false"}
     # The key that it calls with, found in the list of keys.
-    if name == "revoke_key" and case.path_parameters.get("id") == os.environ["OWN_KEY_ID"]:
+    if name in ("revoke_key", "rotate_key") and case.path_parameters.get("id") == os.environ["OWN_KEY_ID"]:
         case.path_parameters["id"] = "none"

@@ -17,6 +17,8 @@ pub(crate) struct Row {
     pub(crate) statuses: [u16; 5],
     /// With keys of another app, where the path names no app; where it does, each gets 403.
     pub(crate) of_another_app: [u16; 5],
+    /// With an admin's key that is granted one crowd which is none of those in the calls.
+    pub(crate) limited: u16,
 }
 
 const READ: [u16; 5] = [200, 200, 200, 403, 403];
@@ -33,7 +35,7 @@ const fn administer(status: u16) -> [u16; 5] {
 }
 
 const fn row(operation: &'static str, statuses: [u16; 5], query: &'static str, sent: Sent) -> Row {
-    Row { operation, query, sent, statuses, of_another_app: statuses }
+    Row { operation, query, sent, statuses, of_another_app: statuses, limited: 403 }
 }
 
 const fn get(operation: &'static str, statuses: [u16; 5], query: &'static str) -> Row {
@@ -42,6 +44,11 @@ const fn get(operation: &'static str, statuses: [u16; 5], query: &'static str) -
 
 const fn json(operation: &'static str, statuses: [u16; 5], body: &'static str) -> Row {
     row(operation, statuses, "", Sent::Json(body))
+}
+
+/// A key with grants may make the call, and is answered with what they name: nothing.
+const fn in_part(row: Row) -> Row {
+    Row { limited: row.statuses[0], ..row }
 }
 
 /// A key of another app may make the call only where it is of its own.
@@ -56,7 +63,8 @@ pub(crate) const ROWS: &[Row] = &[
     get("get_metrics", READ, ""),
     get("get_schema", ALL, ""),
     get("get_openapi", ALL, ""),
-    get("list_apps", JUDGE, ""),
+    in_part(get("list_apps", JUDGE, "")),
+    in_part(get("get_limits", ALL, "")),
     get("list_keys", administer(200), ""),
     own(json(
         "create_key",
@@ -64,19 +72,20 @@ pub(crate) const ROWS: &[Row] = &[
         r#"{"role": "judge", "app": "corner", "note": "made by a test"}"#,
     )),
     own(get("revoke_key", administer(204), "")),
-    get("list_definitions", READ, ""),
+    own(json("rotate_key", administer(200), r#"{"grace": "1h"}"#)),
+    in_part(get("list_definitions", READ, "")),
     json(
         "apply_definitions",
         edit(200),
         r#"{"files": [{"path": "a.yaml", "text": "kind: crowd\nname: made\nexpression: purchases >= 1"}], "dry_run": true}"#,
     ),
-    get("begin_upload", edit(201), ""),
-    row(
+    in_part(get("begin_upload", edit(201), "")),
+    in_part(row(
         "send_file",
         edit(204),
         "name=orders-{number}.csv",
         Sent::File("id,user,event,time,sku,amount\n"),
-    ),
+    )),
     json("start_ingestion", edit(202), r#"{"source": "orders", "upload": "{upload}"}"#),
     json(
         "track",
@@ -98,11 +107,11 @@ pub(crate) const ROWS: &[Row] = &[
     json("start_production", edit(202), r#"{"as_of": "2026-07-01T00:00", "tags": ["purchases"]}"#),
     json("start_parity", edit(202), r#"{"tag": "seen_live", "sample": 10}"#),
     get("list_runs", READ, ""),
-    get("get_run", READ, "wait_ms=10"),
-    get("cancel_run", edit(202), ""),
-    get("list_tags", READ, ""),
+    in_part(get("get_run", READ, "wait_ms=10")),
+    in_part(get("cancel_run", edit(202), "")),
+    in_part(get("list_tags", READ, "")),
     get("list_tag_values", READ, "limit=5"),
-    get("list_crowds", READ, ""),
+    in_part(get("list_crowds", READ, "")),
     get("get_crowd", READ, ""),
     get("list_crowd_versions", READ, ""),
     json("refresh_crowds", edit(202), r#"{"crowds": ["high_spenders"], "dependents": false}"#),
@@ -139,14 +148,14 @@ pub(crate) const ROWS: &[Row] = &[
         r#"{"users": ["ann"], "expressions": {"some": "purchases >= 1 && !crowd(\"others\")"}}"#,
     ),
     get("explain_judgment", JUDGE, "user=ann&crowd=others"),
-    get("list_user_crowds", JUDGE, ""),
-    get("get_profile", JUDGE, "user=ann"),
+    in_part(get("list_user_crowds", JUDGE, "")),
+    in_part(get("get_profile", JUDGE, "user=ann")),
     get("get_profile", JUDGE, "user=ann&tags=purchases"),
     Row {
         of_another_app: [404, 404, 404, 403, 404],
         ..json("evaluate_flag", JUDGE, r#"{"context": {"targetingKey": "ann", "plan": "x"}}"#)
     },
-    json("evaluate_flags", JUDGE, r#"{"context": {"targetingKey": "ann"}}"#),
+    in_part(json("evaluate_flags", JUDGE, r#"{"context": {"targetingKey": "ann"}}"#)),
     json("count_users", READ, r#"{"expression": "purchases >= 1"}"#),
     json("count_users", READ, r#"{"expression": {"is_set": {"name": "band"}}}"#),
     get("count_users_by_url", READ, "expression=purchases%20is%20set"),

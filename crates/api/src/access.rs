@@ -1,22 +1,21 @@
 //! Who may do what: keys, roles and the table between roles and actions.
 
+use crate::key_ring::{Found, KeyUse};
 use crate::refusals::Asked;
 use crate::routes::track::refuse_large;
 use crate::{Problem, Server};
-use arc_swap::ArcSwap;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
-use taghouse_catalog::{Catalog, KeyRecord, Role};
+use taghouse_catalog::{KeyRecord, Role};
+use taghouse_engine::clock_text::instant;
 use taghouse_ingest::LiveCall;
-use taghouse_model::{AppId, Entropy, ErrorKind};
+use taghouse_model::{AppId, ErrorKind, Grant, Granted, Right};
 
 /// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,22 +52,78 @@ pub(crate) struct Caller {
     pub(crate) id: String,
     /// On the same machine with the folder's own key, and so free to name paths.
     pub(crate) local: bool,
+    /// `None`: the folder's own.
+    key: Option<Arc<KeyRecord>>,
 }
 
 impl Caller {
-    /// Checks the action on an app.
+    /// With the folder's own key.
+    pub(crate) fn local() -> Self {
+        Self { role: Role::Admin, app: None, id: "local".to_owned(), local: true, key: None }
+    }
+
+    pub(crate) fn of(key: Arc<KeyRecord>) -> Self {
+        let (role, app, id) = (key.role, key.app.clone(), key.id.clone());
+        Self { role, app, id, local: false, key: Some(key) }
+    }
+
+    fn grants(&self) -> &[Grant] {
+        self.key.as_ref().map_or(&[], |key| &key.terms.grants)
+    }
+
+    /// Whether the key may only do what its grants name.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.grants().iter().any(Grant::limits)
+    }
+
+    /// Whether a grant gives the right on what has this name.
+    pub(crate) fn is_given(&self, of: Granted, name: &str, right: Right) -> bool {
+        self.grants().iter().any(|grant| grant.gives(of, name, right))
+    }
+
+    /// Whether values are shown that this label masks.
+    pub(crate) fn sees_label(&self, label: &str) -> bool {
+        self.local
+            || self.grants().iter().any(|grant| matches!(grant, Grant::Label(of) if of == label))
+    }
+
+    /// Whether exact numbers and single users are shown where an app shows rounded numbers.
+    pub(crate) fn sees_exact(&self) -> bool {
+        self.local || self.grants().contains(&Grant::Exact)
+    }
+
+    /// Checks an action on an app as a whole, which keys with grants may not do.
     pub(crate) fn may(&self, action: Action, app: &AppId) -> Result<(), Problem> {
+        self.may_in_part(action, app)?;
+        self.refuse_limited()
+    }
+
+    /// Checks the action on an app, for calls that check what the key's grants name: each tag and
+    /// crowd, with a [`Guard`](crate::guard::Guard).
+    pub(crate) fn may_in_part(&self, action: Action, app: &AppId) -> Result<(), Problem> {
+        self.is_of(app)?;
+        self.has_role(action)
+    }
+
+    /// Checks that the key opens the app.
+    pub(crate) fn is_of(&self, app: &AppId) -> Result<(), Problem> {
         if self.app.as_ref().is_some_and(|own| own != app) {
             return Err(Problem::new(
                 ErrorKind::Denied,
                 format!("this key belongs to another app, not to \"{app}\""),
             ));
         }
-        self.may_anywhere(action)
+        Ok(())
     }
 
-    /// Checks the action where no app is named.
+    /// Checks the action where no app is named, which keys with grants may not do.
     pub(crate) fn may_anywhere(&self, action: Action) -> Result<(), Problem> {
+        self.has_role(action)?;
+        self.refuse_limited()
+    }
+
+    /// Checks the role alone.
+    pub(crate) fn has_role(&self, action: Action) -> Result<(), Problem> {
         if allows(self.role, action) {
             Ok(())
         } else {
@@ -79,112 +134,14 @@ impl Caller {
             ))
         }
     }
-}
 
-/// The valid keys, by the hash of their secret. The secrets themselves are not stored.
-pub struct KeyRing {
-    /// Read without a lock: every call does.
-    known: ArcSwap<HashMap<[u8; 32], KeyRecord>>,
-    /// The revoked keys, to recognise calls that still use one.
-    revoked: ArcSwap<HashMap<[u8; 32], KeyRecord>>,
-    /// Held while keys are read and put in place, so that an older reading never comes after a
-    /// newer one and brings a revoked key back.
-    reading: tokio::sync::Mutex<()>,
-    local: [u8; 32],
-}
-
-impl KeyRing {
-    /// Loads the keys; `local_secret` is the folder's own key, of this process only.
-    ///
-    /// # Errors
-    /// The catalog cannot be read.
-    pub async fn load(catalog: &dyn Catalog, local_secret: &str) -> taghouse_catalog::Result<Self> {
-        let ring = Self {
-            known: ArcSwap::default(),
-            revoked: ArcSwap::default(),
-            reading: tokio::sync::Mutex::default(),
-            local: hash(local_secret),
-        };
-        ring.reload(catalog).await?;
-        Ok(ring)
-    }
-
-    /// Reads the keys again, after a change.
-    pub(crate) async fn reload(&self, catalog: &dyn Catalog) -> taghouse_catalog::Result<()> {
-        let _reading = self.reading.lock().await;
-        let keys = catalog.keys().await?;
-        let by_secret = keys.into_iter().map(|key| (key.secret_sha256, key));
-        let (working, revoked): (HashMap<_, _>, HashMap<_, _>) =
-            by_secret.partition(|(_, key)| key.revoked_ms.is_none());
-        self.known.store(Arc::new(working));
-        self.revoked.store(Arc::new(revoked));
+    fn refuse_limited(&self) -> Result<(), Problem> {
+        if self.is_limited() {
+            let detail = "this key has grants of single tags and crowds, and the call is about all of them: an admin makes keys without such grants with `taghouse keys create`";
+            return Err(Problem::new(ErrorKind::Denied, detail));
+        }
         Ok(())
     }
-
-    /// Puts a new key on the ring. Needs no catalog, so it cannot fail.
-    pub(crate) async fn add_key(&self, key: KeyRecord) {
-        let _reading = self.reading.lock().await;
-        let mut working = HashMap::clone(&self.known.load());
-        working.insert(key.secret_sha256, key);
-        self.known.store(Arc::new(working));
-    }
-
-    /// Takes a revoked key off the ring. Needs no catalog, so it cannot fail; a reading from before
-    /// its revocation comes before this.
-    pub(crate) async fn drop_key(&self, id: &str) {
-        let _reading = self.reading.lock().await;
-        let mut revoked = HashMap::clone(&self.revoked.load());
-        let mut working = HashMap::clone(&self.known.load());
-        revoked.extend(working.extract_if(|_, key| key.id == id));
-        self.revoked.store(Arc::new(revoked));
-        self.known.store(Arc::new(working));
-    }
-
-    /// Whether any key works, besides the local one.
-    pub fn is_empty(&self) -> bool {
-        self.known.load().is_empty()
-    }
-
-    /// The key of this secret, if it was revoked.
-    fn revoked(&self, secret: &str) -> Option<KeyRecord> {
-        self.revoked.load().get(&hash(secret)).cloned()
-    }
-
-    /// Whether the secret is of a key that sends calls and does nothing else, as one that a page
-    /// shows to everybody should be.
-    pub(crate) fn is_write_key(&self, secret: &str) -> bool {
-        self.known.load().get(&hash(secret)).is_some_and(|key| key.role == Role::Write)
-    }
-
-    fn caller(&self, secret: &str) -> Option<Caller> {
-        let hash = hash(secret);
-        if hash == self.local {
-            return Some(Caller {
-                role: Role::Admin,
-                app: None,
-                id: "local".to_owned(),
-                local: true,
-            });
-        }
-        self.known.load().get(&hash).map(|key| Caller {
-            role: key.role,
-            app: key.app.clone(),
-            id: key.id.clone(),
-            local: false,
-        })
-    }
-}
-
-/// A new secret: 192 bits, with a prefix by which leak scanners know it.
-pub fn new_secret(entropy: &dyn Entropy) -> String {
-    let mut bytes = [0; 24];
-    entropy.fill(&mut bytes);
-    format!("tgh_{}", URL_SAFE_NO_PAD.encode(bytes))
-}
-
-/// The hash of a secret that is stored. A secret has 192 random bits, so one fast hash is enough.
-pub fn hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
 }
 
 /// Refuses requests without a known key: `Authorization: Bearer KEY`, or `Basic` with the key
@@ -241,25 +198,64 @@ async fn let_in(
     next: Next,
 ) -> Result<Response, Problem> {
     let asked = Asked::of(&request);
-    let Some(caller) = server.keys.caller(secret) else {
-        if let Some(key) = server.keys.revoked(secret) {
-            server.refused_revoked(&key, &asked);
-        }
-        return Err(Problem::unauthenticated(
-            "this key is not known or was revoked; an admin makes keys with `taghouse keys create`",
-        ));
-    };
+    let (caller, used) = found(server, secret, &asked)?;
+    let rate = used.as_ref().and_then(|used| used.rate.as_ref());
+    let left = rate.map(|rate| rate.take(&caller.id)).transpose()?;
     request.extensions_mut().insert(caller.clone());
-    let response = next.run(request).await;
+    if let Some(left) = left {
+        request.extensions_mut().insert(left);
+    }
+    let mut response = next.run(request).await;
     if response.status() == StatusCode::FORBIDDEN {
         server.refused(&caller, &asked);
+    }
+    if let Some(left) = left {
+        left.tell(response.headers_mut());
     }
     Ok(response)
 }
 
+/// Whose key it is.
+fn found(
+    server: &Arc<Server>,
+    secret: &str,
+    asked: &Asked,
+) -> Result<(Caller, Option<Arc<KeyUse>>), Problem> {
+    match server.keys.find(secret, server.engine.clock.now_ms()) {
+        Found::Caller(caller, used) => Ok((caller, used)),
+        Found::Expired { key, at_ms, rotated } => {
+            server.refused_key(&key, "the key has expired", asked);
+            let (id, at) = (&key.id, instant(at_ms));
+            Err(Problem::unauthenticated(if rotated {
+                format!(
+                    "this secret of the key {id} was rotated out and expired at {at}: send the new one"
+                )
+            } else {
+                format!(
+                    "the key {id} expired at {at}; an admin lets it work again with `taghouse keys rotate {id} --expires` or makes another with `taghouse keys create`"
+                )
+            }))
+        }
+        Found::Revoked(key) => {
+            server.refused_key(&key, "the key was revoked", asked);
+            Err(unknown_key())
+        }
+        Found::Unknown => Err(unknown_key()),
+    }
+}
+
+fn unknown_key() -> Problem {
+    Problem::unauthenticated(
+        "this key is not known or was revoked; an admin makes keys with `taghouse keys create`",
+    )
+}
+
 /// The caller of a route that needs no key, if there is a known key.
 pub(crate) fn caller_of(server: &Server, headers: &HeaderMap) -> Option<Caller> {
-    server.keys.caller(&secret_of(headers).ok()?)
+    match server.keys.find(&secret_of(headers).ok()?, server.engine.clock.now_ms()) {
+        Found::Caller(caller, _) => Some(caller),
+        _ => None,
+    }
 }
 
 fn secret_of(headers: &HeaderMap) -> Result<String, Problem> {
@@ -306,32 +302,6 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[tokio::test]
-    async fn keys_come_and_go_without_the_catalog() {
-        let folder = tempfile::tempdir().unwrap();
-        let catalog =
-            taghouse_catalog::SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap();
-        let key = |id: &str, secret: &str| KeyRecord {
-            id: id.to_owned(),
-            app: None,
-            role: Role::Viewer,
-            secret_sha256: hash(secret),
-            note: String::new(),
-            created_ms: 1,
-            revoked_ms: None,
-        };
-        catalog.commit(vec![taghouse_catalog::Change::PutKey(key("a", "one"))]).await.unwrap();
-        let ring = KeyRing::load(&catalog, "local").await.unwrap();
-        catalog.close().await;
-        assert!(ring.reload(&catalog).await.is_err());
-        ring.add_key(key("b", "two")).await;
-        ring.drop_key("a").await;
-        assert!(ring.caller("one").is_none(), "a revoked key works no more");
-        assert_eq!(ring.revoked("one").map(|key| key.id).as_deref(), Some("a"));
-        assert_eq!(ring.caller("two").map(|caller| caller.id).as_deref(), Some("b"));
-        assert!(ring.revoked("two").is_none() && ring.revoked("three").is_none());
     }
 
     #[test]

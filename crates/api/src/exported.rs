@@ -2,7 +2,7 @@
 
 use crate::Problem;
 use crate::access::{Action, Caller};
-use crate::routes::app_checked;
+use crate::routes::app_in_part;
 use crate::routes::users::subject;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::RawPathParamsRejection;
@@ -37,7 +37,7 @@ pub(crate) async fn audit_exports(
             .map(|(_, value)| value.to_owned())
             .unwrap_or_default()
     };
-    let app = app_checked(&part("app"), &caller, Action::Read)?;
+    let app = app_in_part(&part("app"), &caller, Action::Read)?;
     let user = part("user");
     let asked = request.uri().query().map(|query| format!(" ({query})")).unwrap_or_default();
     // The trail outlives users, so their ids do not stand in it.

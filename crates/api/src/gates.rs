@@ -6,13 +6,17 @@ use crate::{Limits, Problem, Server};
 use arc_swap::ArcSwap;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::StreamExt;
 use std::collections::HashMap;
 use std::sync::Arc;
+use taghouse_model::AppId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Says that numbers of users in an answer are rounded down to multiples of this.
+const MIN_AUDIENCE: HeaderName = HeaderName::from_static("taghouse-min-audience");
 
 /// A class of calls, by their cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,16 +104,40 @@ impl Lane {
         }
     }
 
+    /// What is limited, as a word.
+    fn counted(self) -> &'static str {
+        match self {
+            Self::Question => "questions",
+            Self::Judgment => "judgments",
+            Self::Call => "calls",
+            Self::Subscription => "subscriptions",
+        }
+    }
+
+    /// What is limited, in words.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Question => "questions under way",
+            Self::Judgment => "judgments under way",
+            Self::Call => "calls that write under way",
+            Self::Subscription => "readers of the change feed",
+        }
+    }
+
+    /// What sets the limit.
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Question => "--questions-per-key",
+            Self::Judgment => "--judgments-per-key",
+            Self::Call => "--calls-per-key",
+            Self::Subscription => "--subscribers-per-key",
+        }
+    }
+
     fn refusal(self, caller: &str, limits: &Limits) -> Problem {
-        let limit = self.limit(limits);
-        let (what, flag) = match self {
-            Self::Question => ("questions", "--questions-per-key"),
-            Self::Judgment => ("judgments", "--judgments-per-key"),
-            Self::Call => ("calls that write", "--calls-per-key"),
-            Self::Subscription => ("readers of the change feed", "--subscribers-per-key"),
-        };
+        let (limit, what, flag) = (self.limit(limits), self.what(), self.flag());
         let detail = format!(
-            "the key {caller} has {limit} {what} under way, as many as one key may have: wait until one has ended, or start the server with another {flag}"
+            "the key {caller} has {limit} {what}, as many as one key may have: wait until one has ended, or start the server with another {flag}"
         );
         Problem::of_status(StatusCode::TOO_MANY_REQUESTS, detail)
     }
@@ -121,12 +149,21 @@ pub(crate) struct OpenCalls {
     pub(crate) calls: usize,
 }
 
+/// How much of a limit one key uses.
+pub(crate) struct OfKey {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) used: usize,
+    pub(crate) allowed: usize,
+    pub(crate) flag: &'static str,
+}
+
 /// One key's lanes.
 type Lanes = [Arc<Semaphore>; Lane::ALL.len()];
 
 /// The lanes of every key that was used. Read without a lock: a judgment passes here.
 pub(crate) struct Gates {
-    limits: Limits,
+    pub(crate) limits: Limits,
     by_key: ArcSwap<HashMap<String, Lanes>>,
 }
 
@@ -156,6 +193,18 @@ impl Gates {
         Lane::ALL.map(open).into()
     }
 
+    /// The calls of each class that a key has under way.
+    pub(crate) fn of_key(&self, key: &str) -> Vec<OfKey> {
+        let by_key = self.by_key.load();
+        let of = |lane: Lane| {
+            let allowed = lane.limit(&self.limits);
+            let free = by_key.get(key).map(|lanes| lanes[lane as usize].available_permits());
+            let used = free.map_or(0, |free| allowed.saturating_sub(free));
+            OfKey { name: lane.counted(), about: lane.what(), used, allowed, flag: lane.flag() }
+        };
+        Lane::ALL.map(of).into()
+    }
+
     /// Once for each key.
     fn added(&self, key: &str) -> Lanes {
         let lanes = Lane::ALL.map(|lane| Arc::new(Semaphore::new(lane.limit(&self.limits))));
@@ -180,7 +229,17 @@ pub(crate) async fn admit(
     let caller = request.extensions().get::<Caller>();
     let (Some(lane), Some(caller)) = (lane, caller) else { return Ok(next.run(request).await) };
     let place = server.gates.enter(&caller.id, lane)?;
-    let response = next.run(request).await;
+    let path = request.uri().path();
+    let app = path.strip_prefix("/api/v1/apps/").and_then(|rest| rest.split('/').next());
+    let app = app.filter(|_| lane == Lane::Question).and_then(|app| AppId::new(app).ok());
+    let asked = app.map(|app| (app, caller.clone()));
+    let mut response = next.run(request).await;
+    if let Some((app, caller)) = asked.filter(|_| response.status().is_success())
+        && let Ok(definitions) = server.engine.definitions(&app).await
+        && let Some(multiple) = caller.guard(&definitions).rounding().multiple()
+    {
+        response.headers_mut().insert(MIN_AUDIENCE, HeaderValue::from(multiple));
+    }
     if response.body().size_hint().exact().is_some() {
         return Ok(response);
     }
@@ -224,9 +283,11 @@ mod tests {
             "/api/v1/apps",
             "/api/v1/audit",
             "/api/v1/apps/{app}/audit",
+            "/api/v1/apps/{app}/limits",
             "/api/v1/backups",
             "/api/v1/keys",
             "/api/v1/keys/{id}",
+            "/api/v1/keys/{id}/rotate",
             "/api/v1/health",
             "/api/v1/schema",
             "/api/v1/openapi.json",

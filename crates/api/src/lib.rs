@@ -10,18 +10,23 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod access;
+mod audit_rules;
 mod exported;
 mod exposition;
 mod extract;
 mod flag_failure;
 mod gates;
+mod guard;
+mod key_ring;
 mod limits;
 mod origins;
 mod parity_metrics;
 mod position;
 mod problem;
 mod quota;
+mod rate;
 mod refusals;
+mod rounding;
 mod router;
 mod routes;
 mod server;
@@ -32,7 +37,7 @@ mod topic_metrics;
 mod values;
 mod whole;
 
-pub use access::{KeyRing, hash, new_secret};
+pub use key_ring::{KeyRing, hash, new_secret};
 pub use limits::{Limits, UploadLimits};
 pub use origins::WebOrigins;
 pub use problem::{Place, Problem};

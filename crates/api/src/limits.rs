@@ -1,6 +1,7 @@
 //! Limits of a key and of an app.
 
 use std::time::Duration;
+use taghouse_catalog::KeyRate;
 use taghouse_engine::AuditLimits;
 
 /// The limits of a server. [`Default`] has the defaults of the command line.
@@ -15,6 +16,10 @@ pub struct Limits {
     pub calls_per_key: usize,
     /// Concurrent readers of the change feed per key.
     pub subscribers_per_key: usize,
+    /// Requests of each key that has no rate of its own; `None`: as many as it likes.
+    pub requests_per_key: Option<KeyRate>,
+    /// Bytes that the change feed of an app keeps.
+    pub feed_bytes: u64,
     /// Files on their way into the lake.
     pub uploads: UploadLimits,
     /// The audit trail.
@@ -43,6 +48,8 @@ impl Default for Limits {
             judgments_per_key: 1024,
             calls_per_key: 1024,
             subscribers_per_key: 64,
+            requests_per_key: None,
+            feed_bytes: taghouse_feed::Retention::default().bytes,
             uploads: UploadLimits::default(),
             audit: AuditLimits::default(),
         }

@@ -33,6 +33,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<Place>,
+    /// The header `Retry-After`, where it is not the usual second.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) retry_after_seconds: Option<u64>,
 }
 
 /// Marks an error answer that is written in the form of another protocol.
@@ -65,13 +69,13 @@ const SORTS: [Sort; 15] = [
         "unauthenticated",
         401,
         "Unauthorized",
-        "No key, or one that is not known or was revoked.",
+        "No key, or one that is not known, has expired or was revoked.",
     ),
     sort(
         "denied",
         403,
         "Forbidden",
-        "The key's role may not do this, the key is of another app, or the call comes from a page of an origin that may not send calls.",
+        "The key's role or grants do not allow it, a label of the data forbids it, the key is of another app, or the call comes from a page of an origin that may not send calls.",
     ),
     sort(
         "not_found",
@@ -104,7 +108,7 @@ const SORTS: [Sort; 15] = [
         "too_many_requests",
         429,
         "Too Many Requests",
-        "More calls at once, or more kept, than the key may have.",
+        "More calls a second, more at once, or more kept, than the key may have.",
     ),
     sort(
         "internal",
@@ -269,6 +273,7 @@ impl Problem {
             title: sort.title,
             detail: detail.into(),
             errors: Vec::new(),
+            retry_after_seconds: None,
         }
     }
 
@@ -369,6 +374,9 @@ impl IntoResponse for Problem {
         };
         if let Some((name, value)) = more {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -28,6 +28,12 @@ struct OpenUpload {
     touched_ms: TimestampMs,
 }
 
+/// How much an app has, and how much it may have.
+pub(crate) struct OfApp {
+    pub(crate) uploads: [u64; 2],
+    pub(crate) bytes: [u64; 2],
+}
+
 fn full(detail: String) -> Problem {
     Problem::of_status(StatusCode::INSUFFICIENT_STORAGE, detail)
 }
@@ -50,6 +56,16 @@ fn size(bytes: u64) -> String {
 impl UploadQuota {
     pub(crate) fn new(limits: UploadLimits) -> Self {
         Self { limits, uploads: Mutex::default() }
+    }
+
+    /// What an app has of them.
+    pub(crate) fn of_app(&self, app: &AppId) -> OfApp {
+        let uploads = self.held();
+        let own = || uploads.iter().filter(|((of, _), _)| of == app).map(|(_, held)| held);
+        OfApp {
+            uploads: [own().count() as u64, self.limits.uploads_per_app as u64],
+            bytes: [own().map(|held| held.bytes).sum(), self.limits.bytes_per_app],
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<(AppId, String), OpenUpload>> {

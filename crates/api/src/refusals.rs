@@ -66,7 +66,8 @@ pub(crate) struct Refusals(Mutex<BTreeMap<String, Refused>>);
 struct Refused {
     app: Option<AppId>,
     calls: u64,
-    revoked: bool,
+    /// Why they were refused, the last one.
+    why: &'static str,
     asked: BTreeSet<String>,
     last_ms: TimestampMs,
     /// The next line is not written before this.
@@ -75,18 +76,13 @@ struct Refused {
 
 impl Refused {
     fn line(&self, key: &str) -> AuditRecord {
-        let why = if self.revoked {
-            "refused: the key was revoked"
-        } else {
-            "refused: the key may not do this"
-        };
         AuditRecord {
             app: self.app.clone(),
             at_ms: self.last_ms,
             actor: key.to_owned(),
             action: "refused".to_owned(),
             subject: format!("{} calls, of {}", self.calls, named(self.asked.iter())),
-            outcome: why.to_owned(),
+            outcome: format!("refused: {}", self.why),
         }
     }
 }
@@ -100,14 +96,14 @@ impl Refusals {
         &self,
         key: &str,
         app: Option<&AppId>,
-        revoked: bool,
+        why: &'static str,
         asked: &Asked,
         now_ms: TimestampMs,
     ) {
         let mut all = self.held();
         let of_key = all.entry(key.to_owned()).or_default();
         of_key.calls += 1;
-        (of_key.app, of_key.revoked, of_key.last_ms) = (app.cloned(), revoked, now_ms);
+        (of_key.app, of_key.why, of_key.last_ms) = (app.cloned(), why, now_ms);
         if of_key.asked.len() < REMEMBERED {
             of_key.asked.insert(asked.named());
         }
@@ -140,15 +136,15 @@ impl Server {
         self.refusals.add(
             &caller.id,
             caller.app.as_ref(),
-            false,
+            "the key may not do this",
             asked,
             self.engine.clock.now_ms(),
         );
     }
 
-    /// Notes a call with a revoked key.
-    pub(crate) fn refused_revoked(&self, key: &KeyRecord, asked: &Asked) {
-        self.refusals.add(&key.id, key.app.as_ref(), true, asked, self.engine.clock.now_ms());
+    /// Notes a call with a key that works no more.
+    pub(crate) fn refused_key(&self, key: &KeyRecord, why: &'static str, asked: &Asked) {
+        self.refusals.add(&key.id, key.app.as_ref(), why, asked, self.engine.clock.now_ms());
     }
 
     /// Writes the lines of refused calls that are due, or all of them.
@@ -183,7 +179,7 @@ mod tests {
         let refusals = Refusals::default();
         let call = asked(Method::POST, "/api/v1/apps/shop/produce");
         let refuse = |times: u64, at_ms| {
-            (0..times).for_each(|_| refusals.add("k1", None, false, &call, at_ms))
+            (0..times).for_each(|_| refusals.add("k1", None, "no", &call, at_ms))
         };
         refuse(1000, 5);
         let first = refusals.due(10, false);
@@ -200,7 +196,7 @@ mod tests {
         assert_eq!(calls(refusals.due(LINE_EVERY_MS + 10, false)), [3]);
         // Different calls do not make it longer without end.
         for _ in 0..100 {
-            refusals.add("k1", None, true, &call, 13);
+            refusals.add("k1", None, "no", &call, 13);
         }
         assert!(refusals.held()["k1"].asked.len() <= REMEMBERED);
     }

@@ -1,14 +1,15 @@
 //! All routes, and their OpenAPI description.
 
 use crate::access::{authenticate, authenticate_call, authenticate_flag};
+use crate::audit_rules;
 use crate::exported::audit_exports;
 use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
     apps, audit, backups, changes, crowds, definitions, export, feed, flags, identities, imports,
-    ingest, input, judge, keys, landing, live, metrics, parity, person, probes, produce, runs,
-    sinks, tags, track, tracking_settings, uploads, user_crowds, users, versions, why,
+    ingest, input, judge, keys, landing, limits, live, metrics, parity, person, probes, produce,
+    runs, sinks, tags, track, tracking_settings, uploads, user_crowds, users, versions, why,
 };
 use crate::routes::{
     compare, effect, estimate, group, histogram, lookalike, overlap, page, questions, top,
@@ -29,7 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The largest JSON body, in bytes.
-const MAX_BODY_BYTES: usize = 16 << 20;
+pub(crate) const MAX_BODY_BYTES: usize = 16 << 20;
 /// The same of a call for flags: a context.
 const MAX_CONTEXT_BYTES: usize = 1 << 20;
 
@@ -75,6 +76,7 @@ fn whole() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
         .routes(routes!(definitions::list, definitions::apply))
         .routes(routes!(ingest::start))
         .routes(routes!(uploads::begin))
@@ -134,6 +136,7 @@ fn parts() -> Parts {
     let uploads = OpenApiRouter::new().routes(routes!(uploads::put));
     let keyed = OpenApiRouter::new()
         .routes(routes!(apps::list))
+        .routes(routes!(limits::get))
         .routes(routes!(audit::of_all_apps))
         .routes(routes!(audit::of_app))
         .routes(routes!(landing::get))
@@ -193,6 +196,7 @@ fn parts() -> Parts {
     for part in [keyed_api, flags_api, calls_api, keyless_api, open_api] {
         api.merge(part);
     }
+    audit_rules::describe(&mut api);
     Parts { keyed, flags, calls, keyless_calls, open, description: api }
 }
 

@@ -61,6 +61,7 @@ impl Server {
         if let Err(error) = self.write_refusals(false).await {
             tracing::error!(%error, "refused calls could not be written into the audit trail; it is tried again");
         }
+        self.note_uses().await;
         if let Err(error) = self.sweep_uploads().await {
             tracing::error!(%error, "an abandoned upload could not be removed");
         }
@@ -72,7 +73,15 @@ impl Server {
         if let Err(error) = self.write_refusals(true).await {
             tracing::error!(%error, "the audit trail's lines of refused calls are lost");
         }
+        self.note_uses().await;
         self.engine.settle_audit().await;
+    }
+
+    /// Writes when keys were last used.
+    async fn note_uses(&self) {
+        if let Err(error) = self.keys.note_uses(self.engine.catalog.as_ref()).await {
+            tracing::error!(%error, "when keys were last used could not be written; it is tried again");
+        }
     }
 }
 

@@ -22,21 +22,27 @@ pub(crate) struct Wanted {
     pub(crate) tags: BTreeSet<String>,
     /// … and of these crowds; where neither is named, all.
     pub(crate) crowds: BTreeSet<String>,
+    /// Tags that the reader may not see, …
+    pub(crate) hidden_tags: BTreeSet<String>,
+    /// … and crowds.
+    pub(crate) hidden_crowds: BTreeSet<String>,
 }
 
 impl Wanted {
     /// Deletions of users concern everybody.
     fn includes(&self, change: &Change) -> bool {
-        if self.tags.is_empty() && self.crowds.is_empty() {
-            return true;
-        }
+        let all = self.tags.is_empty() && self.crowds.is_empty();
         match change {
-            Change::Tag { tag, .. } | Change::TagPublished { tag } => {
-                self.tags.contains(tag.as_str())
-            }
+            Change::Tag { tag, .. } | Change::TagPublished { tag } => match all {
+                true => !self.hidden_tags.contains(tag.as_str()),
+                false => self.tags.contains(tag.as_str()),
+            },
             Change::Entered { crowd, .. }
             | Change::Exited { crowd, .. }
-            | Change::CrowdPublished { crowd, .. } => self.crowds.contains(crowd.as_str()),
+            | Change::CrowdPublished { crowd, .. } => match all {
+                true => !self.hidden_crowds.contains(crowd.as_str()),
+                false => self.crowds.contains(crowd.as_str()),
+            },
             Change::UserDeleted { .. } => true,
         }
     }

@@ -1,4 +1,4 @@
-use crate::{AuditRecord, IngestedFile, KeyRecord, RunRecord};
+use crate::{AuditRecord, IngestedFile, KeyRecord, KeyTerms, RunRecord};
 use serde_json::Value as Json;
 use taghouse_model::{AppId, Name, TimestampMs};
 
@@ -96,6 +96,25 @@ pub enum Change {
         /// Id of the key.
         id: String,
         /// Since when it opens nothing.
+        at_ms: TimestampMs,
+    },
+    /// Gives a key another secret and other terms. An unknown id is `NotFound`; one that is revoked, or
+    /// was changed meanwhile, a `Conflict`.
+    RotateKey {
+        /// Id of the key.
+        id: String,
+        /// The hash of the secret that it must have.
+        expected: [u8; 32],
+        /// The hash of the new one.
+        secret_sha256: [u8; 32],
+        /// Its terms from now on.
+        terms: KeyTerms,
+    },
+    /// Notes when a key was last used. Of a key that is gone, nothing.
+    UseKey {
+        /// Id of the key.
+        id: String,
+        /// When; an earlier time than the one noted changes nothing.
         at_ms: TimestampMs,
     },
     /// Records a run or replaces its record. The id must not belong to another app.

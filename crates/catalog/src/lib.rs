@@ -43,8 +43,8 @@ pub use catalog::Catalog;
 pub use change::Change;
 pub use error::{Error, Result};
 pub use record::{
-    AuditEntry, AuditQuery, AuditRecord, IngestedFile, KeyRecord, Pointer, RunRecord,
-    StoredDefinition,
+    AuditEntry, AuditQuery, AuditRecord, FormerSecret, IngestedFile, KeyRate, KeyRecord, KeyTerms,
+    Pointer, RunRecord, StoredDefinition,
 };
 pub use role::Role;
 pub use sqlite::SqliteCatalog;

@@ -1,6 +1,7 @@
 use crate::Role;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use taghouse_model::{AppId, TimestampMs};
+use taghouse_model::{AppId, Grant, TimestampMs};
 
 /// A named version pointer: what readers follow to immutable objects.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +69,46 @@ pub struct KeyRecord {
     pub created_ms: TimestampMs,
     /// Since when it opens nothing.
     pub revoked_ms: Option<TimestampMs>,
+    /// What it is limited to.
+    pub terms: KeyTerms,
+    /// When it was last used, to the minute; `None`: never, or by an earlier version only.
+    pub used_ms: Option<TimestampMs>,
+}
+
+/// What a key is limited to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyTerms {
+    /// What it may do with which tags and crowds; empty: what its role may, with all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
+    /// From when on it opens nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<TimestampMs>,
+    /// The secret before the last rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<FormerSecret>,
+    /// How many requests it may make; `None`: as many as the server's own limit says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<KeyRate>,
+}
+
+/// A secret that was rotated out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerSecret {
+    /// SHA-256 of it.
+    pub sha256: [u8; 32],
+    /// Until when it still works.
+    pub until_ms: TimestampMs,
+}
+
+/// How many requests a key may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeyRate {
+    /// In a second, on average; at least 1.
+    pub per_second: u32,
+    /// At once, after a pause; at least 1.
+    pub burst: u32,
 }
 
 /// One execution of a DAG of tasks, as `schedule` last saved it.

@@ -92,6 +92,8 @@ fn key(id: &str, app: Option<AppId>, role: Role) -> KeyRecord {
         note: "n".into(),
         created_ms: 1,
         revoked_ms: None,
+        terms: taghouse_catalog::KeyTerms::default(),
+        used_ms: None,
     }
 }
 

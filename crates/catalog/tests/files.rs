@@ -535,6 +535,8 @@ async fn a_changed_column_of_a_key_a_file_a_run_or_a_line_is_found() {
         note: String::new(),
         created_ms: 1,
         revoked_ms: None,
+        terms: taghouse_catalog::KeyTerms::default(),
+        used_ms: None,
     };
     let file = IngestedFile {
         name: "orders.csv".into(),

@@ -245,6 +245,7 @@ async fn a_tag_that_is_not_produced_yet_is_said_to_be_that() {
         value_type: taghouse_model::ValueType::Int,
         mode: taghouse_rules::TagMode::Batch,
         kind,
+        marks: taghouse_rules::Marks::default(),
     };
     shop.definitions.tags.insert(name, tag);
     let said = "tag `visits` is defined and not produced yet: run `taghouse produce`";

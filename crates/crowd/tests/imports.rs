@@ -20,6 +20,7 @@ fn define(shop: &mut Shop, policy: CrowdPolicy) -> CrowdDefinition {
         is_live: false,
         split: None,
         policy,
+        marks: taghouse_rules::Marks::default(),
     };
     shop.definitions.crowds.insert(crowd.name.clone(), crowd.clone());
     crowd

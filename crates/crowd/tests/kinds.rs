@@ -27,6 +27,7 @@ fn defined(shop: &mut Shop, source: CrowdSource) -> CrowdDefinition {
         is_live: false,
         policy,
         split: None,
+        marks: taghouse_rules::Marks::default(),
     };
     shop.definitions.crowds.insert(name, crowd.clone());
     crowd

@@ -83,10 +83,10 @@ const REVISION: (&str, &str) = ("definitions", "revision");
 
 impl Engine {
     /// Applies definition files; `actor`, a key's id, stands in the audit trail for what was
-    /// changed.
+    /// changed. `allowed` says whether whoever asks may change that, given what would be in force.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the places of what is wrong, [`Error::OtherApp`],
+    /// [`Error::NotAllowed`] with what `allowed` says; [`Error::Refused`] with the places of what is wrong, [`Error::OtherApp`],
     /// [`Error::NothingLeft`], [`Error::ChangedMeanwhile`]; those of the catalog and the lake.
     /// Nothing was changed.
     pub async fn apply(
@@ -95,6 +95,9 @@ impl Engine {
         app: &AppId,
         files: &[DefinitionFile],
         how: Applying,
+        allowed: impl Fn(&Definitions, &[PlannedChange]) -> std::result::Result<(), String>
+        + Send
+        + Sync,
     ) -> Result<ApplyPlan> {
         let documents = taghouse_rules::parse_definitions(files).map_err(Error::Refused)?;
         // Read first: whoever applies after this moves it, and our commit fails.
@@ -111,6 +114,7 @@ impl Engine {
             Arc::new(self.checked(app, &stored, &merge(&stored, &documents, how.prune)).await?);
         let at_ms = self.clock.now_ms();
         let (changes, mut commit) = plan(app, &stored, &documents, how.prune, at_ms);
+        allowed(&definitions, &changes).map_err(Error::NotAllowed)?;
         let notes = undated(&definitions, &changes);
         let states = self.state_sizes(&definitions, &changes)?;
         if how.dry_run {
@@ -123,7 +127,7 @@ impl Engine {
                 at_ms,
                 actor: actor.to_owned(),
                 action: "definitions.apply".to_owned(),
-                subject: summary(&changes),
+                subject: summary(&changes, &stored),
                 outcome: DONE.to_owned(),
             }));
             let (kind, name) = (REVISION.0.to_owned(), REVISION.1.to_owned());
@@ -260,10 +264,19 @@ fn plan(
     (changes, commit)
 }
 
-fn summary(changes: &[PlannedChange]) -> String {
+/// What is changed, with the revisions before and after.
+fn summary(changes: &[PlannedChange], stored: &[StoredDefinition]) -> String {
+    let told = |change: &PlannedChange| {
+        let PlannedChange { action, kind, name } = change;
+        let before = stored.iter().find(|old| old.kind == *kind && old.name == *name);
+        match (action, before) {
+            (PlannedAction::Change, Some(old)) => {
+                let revision = old.revision;
+                format!("{action} {kind} {name} (revision {revision} → {})", revision + 1)
+            }
+            _ => format!("{action} {kind} {name}"),
+        }
+    };
     let changed = changes.iter().filter(|change| change.action != PlannedAction::Unchanged);
-    changed
-        .map(|change| format!("{} {} {}", change.action, change.kind, change.name))
-        .collect::<Vec<_>>()
-        .join(", ")
+    changed.map(told).collect::<Vec<_>>().join(", ")
 }

@@ -213,24 +213,17 @@ impl ImportTask {
             return Ok(repeated(version));
         }
 
-        let pulled = match &import.from {
-            ImportFrom::File { .. } => None,
+        let (path, pulled) = match &import.from {
+            ImportFrom::File { path, .. } => (path.clone(), None),
             ImportFrom::Link(link) => match engine.pulled(app, crowd, link).await? {
                 Pulled::Unchanged { version } => return Ok(repeated(version)),
-                Pulled::File(file) => Some((link, file)),
+                Pulled::File(file) => (file.file.path.clone(), Some((link, file))),
             },
-        };
-        let path = match (&import.from, &pulled) {
-            (_, Some((_, pulled))) => &pulled.file.path,
-            (ImportFrom::File { path, .. }, None) => path,
-            (ImportFrom::Link(_), None) => {
-                return Err(Error::BrokeOff("a link gave no file".to_owned()));
-            }
         };
 
         let mut attempt = 1;
         let (read, imported) = loop {
-            let mut read = read(engine, app, path, &import.options, progress).await?;
+            let mut read = read(engine, app, &path, &import.options, progress).await?;
             if read.given.is_empty() && import.mode == ImportMode::Replace {
                 return Err(Error::NobodyImported { crowd: crowd.name.clone(), rows: read.rows });
             }

@@ -4,6 +4,7 @@
 use crate::crowd_import::{CrowdImport, IMPORT, ImportFrom, task_name};
 use crate::{Engine, Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::sync::Arc;
 use taghouse_catalog::Change;
 use taghouse_crowd::{CrowdVersion, ImportMode};
@@ -194,15 +195,14 @@ impl Engine {
         version: u64,
     ) -> Result<()> {
         let FetchedFile { validators, sha256, .. } = &pulled.file;
-        let imported = Imported {
+        let value = json!(Imported {
             url: link.url.clone(),
             column: column_of(crowd),
             etag: validators.etag.clone(),
             last_modified: validators.last_modified.clone(),
             sha256: sha256.clone(),
             version,
-        };
-        let value = serde_json::to_value(imported).map_err(|e| Error::BrokeOff(e.to_string()))?;
+        });
         let change = Change::PutPointer {
             kind: KIND.to_owned(),
             app: app.clone(),

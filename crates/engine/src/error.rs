@@ -35,6 +35,9 @@ pub enum Error {
     /// Definitions that are not right, each with its place.
     #[error("the definitions are refused, nothing was changed:\n{}", lines(.0))]
     Refused(Vec<DefinitionError>),
+    /// Whoever asks may not do that.
+    #[error("{0}")]
+    NotAllowed(String),
     /// The files are of another app.
     #[error("the files define the app \"{defined}\", but the request is for \"{app}\"")]
     OtherApp {
@@ -314,6 +317,7 @@ impl Error {
             Self::ChangedMeanwhile { .. } | Self::Running { .. } | Self::LinkRefused { .. } => {
                 ErrorKind::Conflict
             }
+            Self::NotAllowed(_) => ErrorKind::Denied,
             Self::UnreadDefinitions { .. } | Self::CatalogLate | Self::Trail(_) => {
                 ErrorKind::Unavailable
             }

@@ -38,6 +38,7 @@ mod person_rows;
 mod position;
 mod production;
 mod readiness;
+mod reading;
 mod reports;
 mod rollouts;
 mod rounds;

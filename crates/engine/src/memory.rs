@@ -4,6 +4,7 @@
 use crate::AuditLimits;
 use crate::deletion::Looked;
 use crate::parity::LastParity;
+use crate::reading::Reads;
 use crate::sinks::Writers;
 use crate::topics::Readers;
 use crate::trail::Trail;
@@ -28,6 +29,7 @@ pub struct Memory {
     /// Held between checking that no production runs and starting the next one.
     pub(crate) producing: tokio::sync::Mutex<()>,
     pub(crate) trail: Arc<Trail>,
+    pub(crate) reads: Reads,
     /// Of each app the turn in which live tags are shown what has come.
     pub(crate) following: tokio::sync::Mutex<HashMap<AppId, JoinHandle<()>>>,
     /// Of each app the readers of its sources' topics.
@@ -127,6 +129,7 @@ impl Memory {
             paused: Mutex::default(),
             producing: tokio::sync::Mutex::default(),
             trail: Arc::new(Trail::new(audit)),
+            reads: Reads::default(),
             following: tokio::sync::Mutex::default(),
             readers: tokio::sync::Mutex::default(),
             membership: tokio::sync::Mutex::default(),

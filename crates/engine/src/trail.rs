@@ -152,14 +152,29 @@ impl Act {
     ///
     /// # Errors
     /// Errors of the work itself.
-    pub async fn end<T, E: fmt::Display>(mut self, outcome: Result<T, E>) -> Result<T, E> {
-        let text =
-            outcome.as_ref().map_or_else(|error| format!("failed: {error}"), |_| DONE.to_owned());
+    pub async fn end<T, E: fmt::Display>(self, outcome: Result<T, E>) -> Result<T, E> {
+        self.end_saying(outcome, |_| String::new()).await
+    }
+
+    /// The same with what is to be said of a success, such as what was before and what is now.
+    ///
+    /// # Errors
+    /// Errors of the work itself.
+    pub async fn end_saying<T, E: fmt::Display>(
+        mut self,
+        outcome: Result<T, E>,
+        said: impl FnOnce(&T) -> String,
+    ) -> Result<T, E> {
+        let text = match &outcome {
+            Ok(done) => [DONE, &said(done)].join(": "),
+            Err(error) => format!("failed: {error}"),
+        };
+        let text = text.trim_end_matches(": ");
         if let Some(line) = self.line.take() {
             self.engine
                 .add_line(AuditRecord {
                     at_ms: self.engine.clock.now_ms(),
-                    outcome: cut(&text),
+                    outcome: cut(text),
                     ..line
                 })
                 .await;
@@ -359,6 +374,7 @@ impl Engine {
     /// # Errors
     /// The catalog cannot be written; the sums are kept and written next time.
     pub(crate) async fn write_sums(&self) -> Result<(), Error> {
+        self.write_reads().await?;
         let sums = std::mem::take(&mut *locked(&self.memory.trail.sums));
         if sums.is_empty() {
             return Ok(());

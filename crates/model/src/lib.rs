@@ -7,6 +7,7 @@
 mod app;
 mod clock;
 mod error;
+mod grant;
 mod name;
 mod ordinal;
 mod priority;
@@ -17,6 +18,7 @@ mod value_type;
 pub use app::AppId;
 pub use clock::{Clock, Entropy, TimestampMs};
 pub use error::{ErrorKind, Invalid};
+pub use grant::{Grant, Granted, Right, check_label};
 pub use name::Name;
 pub use ordinal::Ordinal;
 pub use priority::{give_way, gives_way};

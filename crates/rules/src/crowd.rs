@@ -1,6 +1,6 @@
 //! Crowds as they are defined.
 
-use crate::{CrowdLink, CrowdPolicy, CrowdSplit, Predicate};
+use crate::{CrowdLink, CrowdPolicy, CrowdSplit, Marks, Predicate};
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,6 +34,8 @@ pub struct CrowdDefinition {
     pub policy: CrowdPolicy,
     /// The groups of its members that are treated differently; `None`: all are treated alike.
     pub split: Option<CrowdSplit>,
+    /// What is said about access to it.
+    pub marks: Marks,
 }
 
 /// What makes a crowd.

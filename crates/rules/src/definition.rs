@@ -2,8 +2,8 @@
 
 use crate::reader::EpochUnit;
 use crate::{
-    ANONYMOUS_TAG, CrowdDefinition, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar,
-    Sequence, Session, StartAt, StateMachine, Webhook, Window,
+    ANONYMOUS_TAG, AccessPolicy, CrowdDefinition, EventTag, IdentityRules, KafkaTopic, Lineage,
+    Marks, Predicate, Scalar, Sequence, Session, StartAt, StateMachine, Webhook, Window,
 };
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,8 @@ pub struct Definitions {
     pub crowds: BTreeMap<Name, CrowdDefinition>,
     /// All of them, by name.
     pub sinks: BTreeMap<Name, SinkDefinition>,
+    /// Which tags and crowds have which labels.
+    pub lineage: Lineage,
 }
 
 /// `kind: sink`
@@ -61,6 +63,8 @@ pub struct AppDefinition {
     pub description: Option<String>,
     /// How ids are linked to users; `None`: calls link none.
     pub identities: Option<IdentityRules>,
+    /// What labels forbid, and how exact numbers are.
+    pub access: AccessPolicy,
 }
 
 /// `kind: tag`
@@ -76,6 +80,8 @@ pub struct TagDefinition {
     pub mode: TagMode,
     /// How it is computed.
     pub kind: TagKind,
+    /// What is said about access to it.
+    pub marks: Marks,
 }
 
 impl TagDefinition {
@@ -349,6 +355,8 @@ pub struct ColumnMapping {
     pub round: bool,
     /// Of a set: what stands between the members of one text.
     pub separator: Option<String>,
+    /// Labels of what it holds.
+    pub labels: BTreeSet<String>,
 }
 
 impl ColumnMapping {
@@ -361,6 +369,7 @@ impl ColumnMapping {
             required: false,
             round: false,
             separator: None,
+            labels: BTreeSet::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod identities;
 mod journey;
 mod kafka;
 mod link;
+mod marks;
 mod order;
 mod sink;
 mod source;
@@ -25,8 +26,8 @@ use crate::check::{Scope, check_predicate};
 use crate::raw::app::RawApp;
 use crate::{
     AppDefinition, DefinitionError, Definitions, Document, DocumentKind, EventMapping, Expression,
-    ParsedPredicate, Predicate, Result, SourceDefinition, SourceFormat, TagDefinition, TagKind,
-    parse_and_check_predicate, suggest,
+    Lineage, ParsedPredicate, Predicate, Result, SourceDefinition, SourceFormat, TagDefinition,
+    TagKind, parse_and_check_predicate, suggest,
 };
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
@@ -80,7 +81,12 @@ impl Definitions {
             (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message))
         });
         match app {
-            Some(app) if errors.is_empty() => Ok(Self { app, sources, tags, crowds, sinks }),
+            Some(app) if errors.is_empty() => {
+                let lineage = Lineage::of(&sources, &tags, &crowds);
+                let definitions = Self { app, sources, tags, crowds, sinks, lineage };
+                let errors = sink::forbidden(documents, &definitions);
+                if errors.is_empty() { Ok(definitions) } else { Err(errors) }
+            }
             _ => Err(errors),
         }
     }
@@ -253,7 +259,8 @@ fn app(documents: &[Document], errors: &mut Errors) -> Option<AppDefinition> {
     };
     let identities = raw.identities.map(|raw| identities::check(document, &raw, errors));
     let (id, time_zone) = (id.ok()?, time_zone.ok()?);
-    Some(AppDefinition { id, time_zone, description: raw.description, identities })
+    let access = marks::policy(document, raw.access.as_ref(), errors);
+    Some(AppDefinition { id, time_zone, description: raw.description, identities, access })
 }
 
 /// A zone by its IANA name.

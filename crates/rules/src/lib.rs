@@ -54,6 +54,8 @@ mod json;
 mod kafka_topic;
 mod lexer;
 mod like;
+mod lineage;
+mod marks;
 mod moving;
 mod parse;
 mod parsed_predicate;
@@ -96,6 +98,8 @@ pub use journey::{
 };
 pub use kafka_topic::{KafkaTopic, RECORD_KEY, StartAt};
 pub use like::{like, like_prefix};
+pub use lineage::{Forbidden, Labelled, Lineage};
+pub use marks::{AccessPolicy, Marks, Use};
 pub use moving::{Length, Moving, When};
 pub use parse::{MAX_DEPTH, MAX_EXPRESSION_BYTES, parse_predicate, parse_scalar};
 pub use parsed_predicate::ParsedPredicate;

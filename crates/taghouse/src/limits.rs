@@ -5,6 +5,7 @@ use crate::listen::Patience;
 use clap::Args;
 use std::time::Duration;
 use taghouse_api::{Limits, UploadLimits};
+use taghouse_catalog::KeyRate;
 use taghouse_engine::AuditLimits;
 use taghouse_feed::Retention;
 
@@ -39,6 +40,13 @@ pub(crate) struct ServeLimits {
     /// Concurrent readers of the change feed per API key
     #[arg(long, env = "TAGHOUSE_SUBSCRIBERS_PER_KEY", value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     subscribers_per_key: usize,
+    /// Requests per second of each API key that was created without --requests-per-second. Further ones
+    /// are answered 429. Default: no limit
+    #[arg(long, env = "TAGHOUSE_REQUESTS_PER_SECOND", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    requests_per_second: Option<u32>,
+    /// Requests that such a key may make at once after a pause. Default: as many as per second
+    #[arg(long, env = "TAGHOUSE_REQUEST_BURST", value_name = "N", requires = "requests_per_second", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    request_burst: Option<u32>,
     /// Days for which the records of the change feed are kept
     #[arg(long, env = "TAGHOUSE_FEED_DAYS", value_name = "DAYS", default_value_t = 7.0, value_parser = feed_days)]
     feed_days: f64,
@@ -76,6 +84,11 @@ impl ServeLimits {
             judgments_per_key: self.judgments_per_key,
             calls_per_key: self.calls_per_key,
             subscribers_per_key: self.subscribers_per_key,
+            requests_per_key: self.requests_per_second.map(|per_second| KeyRate {
+                per_second,
+                burst: self.request_burst.unwrap_or(per_second),
+            }),
+            feed_bytes: self.feed_bytes,
             uploads: UploadLimits {
                 bytes: self.upload_bytes,
                 bytes_per_app: self.upload_bytes_per_app,

@@ -301,6 +301,7 @@ fn reads(command: &Command) -> bool {
         | Command::Tail(_)
         | Command::Runs
         | Command::Status
+        | Command::Limits
         | Command::Audit(_)
         | Command::Sources
         | Command::Files(_)
@@ -384,6 +385,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Keys { .. } => "keys",
         Command::Runs => "runs",
         Command::Status => "status",
+        Command::Limits => "limits",
         Command::Audit(_) => "audit",
     }
 }
@@ -443,6 +445,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Keys { action } => command::keys::keys(context, action.as_ref()).await,
         Command::Runs => command::list::runs(context).await,
         Command::Status => command::status::status(context).await,
+        Command::Limits => command::limits::limits(context).await,
         Command::Audit(arguments) => command::audit::audit(context, arguments).await,
         Command::Backup { folder } => command::backup::backup(context, folder).await,
         Command::Serve(_)

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use taghouse_api::Server;
-use taghouse_catalog::Role;
+use taghouse_catalog::{KeyTerms, Role};
 use taghouse_engine::{Pace, Rounds};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -42,8 +42,15 @@ pub(crate) async fn serve(
     let folder = DataFolder::of(lock.folder())?;
     lock.announce(address, local_key)?;
     if server.keys.is_empty() {
-        let (_, secret) =
-            server.make_key(Role::Admin, None, "made at first start".to_owned(), "serve").await?;
+        let (_, secret) = server
+            .make_key(
+                Role::Admin,
+                None,
+                "made at first start".to_owned(),
+                KeyTerms::default(),
+                "serve",
+            )
+            .await?;
         print(&format!("admin key (shown this once, keep it safe): {secret}"));
     }
 

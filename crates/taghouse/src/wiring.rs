@@ -250,7 +250,7 @@ async fn wire(
         clock,
         entropy: Arc::new(OsEntropy),
     };
-    let keys = KeyRing::load(engine.catalog.as_ref(), local_key).await?;
+    let keys = KeyRing::load(engine.catalog.as_ref(), local_key, limits.requests_per_key).await?;
     Ok(Arc::new(Server::new(Arc::new(engine), keys, limits, swept(&paths.uploads)?, backups)))
 }
 

@@ -14,6 +14,14 @@ pub struct CrowdBody {
     /// What makes it, by the key of its definition: `expression`, `ids`, `top`, `sample` or `sql`.
     #[serde(default)]
     pub made_by: String,
+    /// The category by which keys are granted it; `null`: none.
+    #[serde(default)]
+    #[schema(required)]
+    pub category: Option<String>,
+    /// Its labels, those that it inherits among them.
+    #[serde(default)]
+    #[schema(required)]
+    pub labels: Vec<String>,
     /// The definition as it is now, in canonical text: of a rule its expression.
     pub expression: String,
     /// Whether it is live: its members are those who match now.

@@ -45,4 +45,8 @@ pub struct ProfileBody {
     pub tags: serde_json::Map<String, serde_json::Value>,
     /// The as-of time of each of these tags, ISO 8601 with the app's offset.
     pub as_of: BTreeMap<String, String>,
+    /// Tags whose value the key may not see, with the label that masks it.
+    #[serde(default)]
+    #[schema(required)]
+    pub masked: BTreeMap<String, String>,
 }

@@ -31,6 +31,14 @@ pub struct TagBody {
     /// The definition, as it was applied.
     #[schema(required)]
     pub description: Option<String>,
+    /// The category by which keys are granted it; `null`: none.
+    #[serde(default)]
+    #[schema(required)]
+    pub category: Option<String>,
+    /// Its labels, those that it inherits among them.
+    #[serde(default)]
+    #[schema(required)]
+    pub labels: Vec<String>,
     /// How many users have a value; `null`: never produced.
     #[schema(required)]
     pub users: Option<u64>,

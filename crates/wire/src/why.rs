@@ -36,6 +36,11 @@ pub struct WhyBody {
     /// Whether the definition, evaluated now, says otherwise than the version: values or the rule have
     /// changed since the version was computed. The judgment is the version's until the next one.
     pub differs: bool,
+    /// Why the rule is left out: it asks a value that the key may not see, and its parts would tell it.
+    /// `null`: it is not left out for that.
+    #[serde(default)]
+    #[schema(required)]
+    pub masked: Option<String>,
 }
 
 /// What a definition says of a user, whatever the rule says.

@@ -38,7 +38,7 @@ pub(crate) async fn list(
     State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<AppList>, Problem> {
-    caller.may_anywhere(Action::Judge)?;
+    caller.has_role(Action::Judge)?;
     let apps = engine
         .catalog
         .apps()

@@ -3,6 +3,7 @@
 use super::App;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
 use crate::position::Written;
 use crate::{Problem, values};
 use axum::Extension;
@@ -26,11 +27,13 @@ pub(crate) async fn change(
     Path(app): Path<App>,
     Json(request): Json<ChangesRequest>,
 ) -> Result<Written<Json<ChangesAnswer>>, Problem> {
-    let app = app.checked(&caller, Action::Write)?;
+    let app = app.checked_in_part(&caller, Action::Write)?;
     if request.changes.is_empty() {
         return Err(Problem::new(ErrorKind::Invalid, "changes is empty: name at least one"));
     }
     let definitions = engine.definitions(&app).await?;
+    let guard = caller.guard(&definitions);
+    request.changes.iter().try_for_each(|change| guard.tag(&change.tag, Want::Edit))?;
     let tags: BTreeSet<Name> =
         request.changes.iter().filter_map(|change| Name::new(&change.tag).ok()).collect();
     let unknown = if request.create { UnknownUsers::Created } else { UnknownUsers::Refused };

@@ -2,10 +2,12 @@
 
 use super::runs::body;
 use super::versions::rollout_body;
-use super::{App, app_checked};
+use super::{App, app_in_part};
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
+use crate::rounding::Rounding;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,7 +18,7 @@ use taghouse_crowd::{CrowdVersion, CrowdVersions};
 use taghouse_engine::clock_text::local;
 use taghouse_engine::{Engine, id_counts};
 use taghouse_model::{ErrorKind, Name, TimestampMs};
-use taghouse_rules::{CrowdDefinition, Share};
+use taghouse_rules::{CrowdDefinition, Definitions, Labelled, Share, Use};
 use taghouse_wire::{
     Answering, CrowdBody, CrowdList, CrowdState, RefreshRequest, RunBody, WaitingBody,
 };
@@ -37,8 +39,15 @@ pub(super) fn newest(version: &CrowdVersion) -> Option<TimestampMs> {
     version.newest_as_of_ms.filter(|newest| Some(*newest) != version.oldest_as_of_ms)
 }
 
-async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<CrowdBody>, Problem> {
-    let definitions = engine.definitions(app).await?;
+/// The crowds that are shown, with numbers as exact as the caller sees them.
+async fn bodies(
+    engine: &Engine,
+    caller: &Caller,
+    definitions: &Definitions,
+) -> Result<Vec<CrowdBody>, Problem> {
+    let app = &definitions.app.id;
+    let guard = caller.guard(definitions);
+    let rounding = guard.rounding();
     let computed = engine.crowds.list(app).await?;
     let records = engine.crowds.records(app).await?;
     let live_ms = engine.stream.as_of_ms(app);
@@ -47,6 +56,8 @@ async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<Crow
             computed.iter().find(|crowd| crowd.name == definition.name).map(|crowd| &crowd.current);
         let expression = definition.source.to_string();
         let is_present = |version: &&CrowdVersion| version.is_of(definition);
+        let of = Labelled::Crowd(definition.name.as_str());
+        let counted = definitions.forbidden(of, Use::View).is_none();
         let current = answering.filter(is_present);
         let before = answering.filter(|version| !is_present(version));
         let record = records.get(definition.name.as_str()).filter(|_| !definition.is_live);
@@ -60,25 +71,31 @@ async fn bodies(engine: &Engine, app: &taghouse_model::AppId) -> Result<Vec<Crow
             made_by: definition.source.kind().to_owned(),
             expression,
             live: definition.is_live,
-            size: current.map(|current| current.size),
+            category: definition.marks.category.clone(),
+            labels: definitions.labels(of).into_iter().map(str::to_owned).collect(),
+            size: current.filter(|_| counted).map(|current| rounding.of(current.size)),
             version: versioned.map(|current| current.version),
-            ids: versioned.and_then(|current| current.ids).map(id_counts),
+            ids: versioned
+                .filter(|_| counted && rounding.is_exact())
+                .and_then(|current| current.ids)
+                .map(id_counts),
             as_of: as_of_ms.map(|ms| local(ms, zone)),
             newest_as_of: versioned.and_then(newest).map(|ms| local(ms, zone)),
-            answering: before.map(|version| Answering {
+            answering: before.filter(|_| counted).map(|version| Answering {
                 expression: version.expression.clone(),
-                size: version.size,
+                size: rounding.of(version.size),
                 version: version.version,
             }),
             state: state(definition, record.map(AsRef::as_ref)),
-            waiting: record.and_then(|record| waiting(record)),
+            waiting: record.filter(|_| counted).and_then(|record| waiting(record, rounding)),
             rollout: record.and_then(|record| record.rollout.as_ref()).map(rollout_body),
             holdout: Some(definition.policy.holdout)
                 .filter(|share| *share != Share::NOBODY)
                 .map(|share| share.to_string()),
         }
     };
-    Ok(definitions.crowds.values().map(body).collect())
+    let shown = |crowd: &&CrowdDefinition| guard.shows_crowd(crowd.name.as_str());
+    Ok(definitions.crowds.values().filter(shown).map(body).collect())
 }
 
 fn state(definition: &CrowdDefinition, record: Option<&CrowdVersions>) -> CrowdState {
@@ -92,10 +109,10 @@ fn state(definition: &CrowdDefinition, record: Option<&CrowdVersions>) -> CrowdS
     }
 }
 
-fn waiting(record: &CrowdVersions) -> Option<WaitingBody> {
+fn waiting(record: &CrowdVersions, rounding: Rounding) -> Option<WaitingBody> {
     let version = record.waiting()?;
-    let reason = version.waits.as_ref()?.to_string();
-    Some(WaitingBody { version: version.version, size: version.size, reason })
+    let reason = rounding.reason(version.waits.as_ref()?);
+    Some(WaitingBody { version: version.version, size: rounding.of(version.size), reason })
 }
 
 /// All crowds with their sizes.
@@ -106,8 +123,9 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<CrowdList>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
-    Ok(Json(CrowdList { crowds: bodies(&engine, &app).await? }))
+    let app = app.checked_in_part(&caller, Action::Read)?;
+    let definitions = engine.definitions(&app).await?;
+    Ok(Json(CrowdList { crowds: bodies(&engine, &caller, &definitions).await? }))
 }
 
 /// One crowd with its newest version.
@@ -118,8 +136,13 @@ pub(crate) async fn get(
     Extension(caller): Extension<Caller>,
     Path(path): Path<CrowdPath>,
 ) -> Result<Json<CrowdBody>, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Read)?;
-    let crowd = bodies(&engine, &app).await?.into_iter().find(|crowd| crowd.name == path.crowd);
+    let app = app_in_part(&path.app, &caller, Action::Read)?;
+    let definitions = engine.definitions(&app).await?;
+    caller.guard(&definitions).crowd(&path.crowd, Want::View)?;
+    let crowd = bodies(&engine, &caller, &definitions)
+        .await?
+        .into_iter()
+        .find(|crowd| crowd.name == path.crowd);
     crowd.map(Json).ok_or_else(|| {
         Problem::new(
             ErrorKind::NotFound,
@@ -141,10 +164,13 @@ pub(crate) async fn refresh(
     Path(app): Path<App>,
     Json(request): Json<RefreshRequest>,
 ) -> Result<(StatusCode, Json<RunBody>), Problem> {
-    let app = app.checked(&caller, Action::Edit)?;
+    let app = app.checked_in_part(&caller, Action::Edit)?;
     if request.crowds.is_empty() {
         return Err(Problem::new(ErrorKind::Invalid, "crowds is empty: name at least one"));
     }
+    let definitions = engine.definitions(&app).await?;
+    let guard = caller.guard(&definitions);
+    request.crowds.iter().try_for_each(|crowd| guard.crowd(crowd, Want::Edit))?;
     let definitions = engine.with_crowds(&app, &request.crowds).await?;
     let names = request.crowds.iter().map(|crowd| Name::new(crowd));
     let crowds = names.collect::<Result<BTreeSet<_>, _>>()?;

@@ -4,12 +4,14 @@ use super::App;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::{Guard, Want};
 use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
 use taghouse_catalog::StoredDefinition;
-use taghouse_engine::{Applying, Engine, StateSize, named};
-use taghouse_rules::DefinitionFile;
+use taghouse_engine::{Applying, Engine, PlannedAction, StateSize, named};
+use taghouse_model::ErrorKind;
+use taghouse_rules::{DefinitionFile, Definitions, Labelled};
 use taghouse_wire::{
     ApplyRequest, DefinitionBody, DefinitionList, Plan, PlannedChange, StateSizeBody,
 };
@@ -22,9 +24,59 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<DefinitionList>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
-    let definitions = engine.catalog.definitions(&app).await?.into_iter().map(body).collect();
-    Ok(Json(DefinitionList { definitions }))
+    let app = app.checked_in_part(&caller, Action::Read)?;
+    let mut stored = engine.catalog.definitions(&app).await?;
+    if caller.is_limited() {
+        let definitions = engine.definitions(&app).await?;
+        let guard = caller.guard(&definitions);
+        stored.retain(|stored| shown(guard, stored));
+    }
+    Ok(Json(DefinitionList { definitions: stored.into_iter().map(body).collect() }))
+}
+
+/// Of an app itself, whoever may read anything of it may know what it is.
+fn shown(guard: Guard<'_>, stored: &StoredDefinition) -> bool {
+    match stored.kind.as_str() {
+        "app" => true,
+        "tag" => guard.shows_tag(&stored.name),
+        "crowd" => guard.shows_crowd(&stored.name),
+        _ => false,
+    }
+}
+
+/// Whether a key with grants may change what a plan says: each tag and crowd before and after, and
+/// what the new ones are computed from.
+fn allowed(
+    caller: &Caller,
+    before: Option<&Definitions>,
+    after: &Definitions,
+    changes: &[taghouse_engine::PlannedChange],
+) -> Result<(), Problem> {
+    let changed = changes.iter().filter(|change| change.action != PlannedAction::Unchanged);
+    for change in changed {
+        let of = match change.kind.as_str() {
+            "tag" => Labelled::Tag(&change.name),
+            "crowd" => Labelled::Crowd(&change.name),
+            kind => {
+                let detail = format!(
+                    "this key has grants of single tags and crowds, and may not change {kind} {}: leave it out, or use a key without such grants",
+                    change.name
+                );
+                return Err(Problem::new(ErrorKind::Denied, detail));
+            }
+        };
+        if change.action != PlannedAction::Create {
+            let before = before.ok_or_else(|| {
+                Problem::new(ErrorKind::Denied, format!("{of} is not one that this key may edit"))
+            })?;
+            caller.guard(before).may(of, Want::Edit)?;
+        }
+        if change.action != PlannedAction::Delete {
+            caller.guard(after).may(of, Want::Edit)?;
+            caller.guard(after).inputs(of)?;
+        }
+    }
+    Ok(())
 }
 
 fn body(stored: StoredDefinition) -> DefinitionBody {
@@ -74,7 +126,17 @@ pub(crate) async fn apply(
     Path(app): Path<App>,
     Json(request): Json<ApplyRequest>,
 ) -> Result<Json<Plan>, Problem> {
-    let app = app.checked(&caller, Action::Edit)?;
+    let app = app.checked_in_part(&caller, Action::Edit)?;
+    let before = match caller.is_limited() {
+        true => Some(engine.definitions(&app).await?),
+        false => None,
+    };
+    let may = |after: &Definitions, changes: &[taghouse_engine::PlannedChange]| {
+        if !caller.is_limited() {
+            return Ok(());
+        }
+        allowed(&caller, before.as_deref(), after, changes).map_err(|problem| problem.detail)
+    };
     let subject = format!("of {}", named(request.files.iter().map(|file| &file.path)));
     let how = Applying { dry_run: request.dry_run, prune: request.prune, all: request.all };
     let files: Vec<DefinitionFile> = request
@@ -82,7 +144,7 @@ pub(crate) async fn apply(
         .into_iter()
         .map(|file| DefinitionFile { path: file.path, text: file.text })
         .collect();
-    let outcome = engine.apply(&caller.id, &app, &files, how).await;
+    let outcome = engine.apply(&caller.id, &app, &files, how, may).await;
     let plan = if how.dry_run {
         outcome?
     } else {

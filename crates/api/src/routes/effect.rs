@@ -1,12 +1,13 @@
 //! What became of the arms of a crowd's split.
 
-use super::app_checked;
+use super::app_in_part;
 use super::crowds::CrowdPath;
 use super::defined_tag;
 use super::questions::within;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
 use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
@@ -24,12 +25,21 @@ pub(crate) async fn effect(
     Path(path): Path<CrowdPath>,
     Json(request): Json<EffectRequest>,
 ) -> Result<Json<EffectAnswer>, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Read)?;
-    let definitions = engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
-    let tags = [Some(&request.metric), request.before.as_ref()];
-    tags.into_iter().flatten().try_for_each(|tag| defined_tag(&definitions, tag))?;
+    let app = app_in_part(&path.app, &caller, Action::Read)?;
+    let definitions = engine.definitions(&app).await?;
+    let guard = caller.guard(&definitions);
+    guard.crowd(&path.crowd, Want::View)?;
+    // Means are computed of values, which no rounding of numbers hides.
+    guard.single_users()?;
+    for tag in [Some(&request.metric), request.before.as_ref()].into_iter().flatten() {
+        guard.tag(tag, Want::View)?;
+        defined_tag(&definitions, tag)?;
+    }
+    let exposed = within(request.exposed.as_ref())?;
+    exposed.iter().try_for_each(|question| guard.question(question, Want::View))?;
+    engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
     let asked = taghouse_crowd::EffectRequest {
-        exposed: within(request.exposed.as_ref())?,
+        exposed,
         metric: request.metric,
         before: request.before,
         control: request.control,

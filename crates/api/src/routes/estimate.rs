@@ -5,6 +5,8 @@ use super::questions::{CountQuery, count_answer, of_one_time, question};
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
+use crate::guard::Want;
+use crate::rounding::Rounding;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -30,13 +32,14 @@ fn bytes(line: &Line) -> std::io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-fn body(estimate: &Estimate) -> EstimateAnswer {
+fn body(estimate: &Estimate, rounding: Rounding) -> EstimateAnswer {
     EstimateAnswer {
-        at_least: estimate.at_least,
-        at_most: estimate.at_most,
-        users: estimate.users,
+        at_least: rounding.of(estimate.at_least),
+        at_most: rounding.of(estimate.at_most),
+        users: rounding.of(estimate.users),
         revision: estimate.revision,
-        reads_bytes: estimate.reads_bytes,
+        // A sparse set has two bytes for each of its users.
+        reads_bytes: rounding.unless(estimate.reads_bytes, 0),
         slow: estimate.slow,
     }
 }
@@ -51,27 +54,32 @@ pub(crate) async fn estimate(
     Path(app): Path<App>,
     Json(request): Json<CountRequest>,
 ) -> Result<Json<EstimateAnswer>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
+    let app = app.checked_in_part(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
-    let estimate =
-        engine.crowds.estimate(&app, &definitions, &question(&request.expression)?).await?;
-    Ok(Json(body(&estimate)))
+    let (guard, question) = (caller.guard(&definitions), question(&request.expression)?);
+    guard.question(&question, Want::View)?;
+    let estimate = engine.crowds.estimate(&app, &definitions, &question).await?;
+    Ok(Json(body(&estimate, guard.rounding())))
 }
 
 async fn streamed(
     engine: &Engine,
+    caller: &Caller,
     app: &AppId,
     question: Question,
     strict: bool,
 ) -> Result<Response, Problem> {
     let definitions = engine.definitions(app).await?;
+    let guard = caller.guard(&definitions);
+    guard.question(&question, Want::View)?;
+    let rounding = guard.rounding();
     let (estimate, exact) = engine.crowds.counting(app, &definitions, &question).await?;
     let exact = async move {
         let count = exact.await?;
         of_one_time(&count, strict, &definitions)?;
-        Ok(count_answer(&count, &question, &definitions))
+        Ok(count_answer(&count, &question, &definitions, rounding))
     };
-    lines(body(&estimate), exact).await
+    lines(body(&estimate, rounding), exact).await
 }
 
 /// Only the exact count if it is fast; otherwise first its bounds, then the exact count.
@@ -108,8 +116,8 @@ pub(crate) async fn stream_post(
     Path(app): Path<App>,
     Json(request): Json<CountRequest>,
 ) -> Result<Response, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
-    streamed(&engine, &app, question(&request.expression)?, request.strict_as_of).await
+    let app = app.checked_in_part(&caller, Action::Read)?;
+    streamed(&engine, &caller, &app, question(&request.expression)?, request.strict_as_of).await
 }
 
 /// The same by GET.
@@ -121,8 +129,8 @@ pub(crate) async fn stream_get(
     Path(app): Path<App>,
     Query(query): Query<CountQuery>,
 ) -> Result<Response, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
-    streamed(&engine, &app, Question::parse(&query.expression)?, query.strict_as_of).await
+    let app = app.checked_in_part(&caller, Action::Read)?;
+    streamed(&engine, &caller, &app, Question::parse(&query.expression)?, query.strict_as_of).await
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! A crowd's members as a file.
 
-use super::app_checked;
+use super::app_in_part;
 use super::crowds::CrowdPath;
 use crate::access::{Action, Caller};
 use crate::extract::{Path, Query};
+use crate::guard::Want;
 use crate::shape::{ExportFormat, RawBytes};
 use crate::{Problem, Server};
 use axum::Extension;
@@ -49,14 +50,18 @@ pub(crate) async fn export(
     Path(path): Path<CrowdPath>,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Read)?;
+    let app = app_in_part(&path.app, &caller, Action::Read)?;
     let format = FileFormat::from_str(query.format.as_deref().unwrap_or("csv"))?;
-    let definitions = server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
+    let definitions = server.engine.definitions(&app).await?;
+    let guard = caller.guard(&definitions);
+    guard.crowd(&path.crowd, Want::Members)?;
+    server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
     let crowds = &server.engine.crowds;
     let mut members = crowds.members(&app, &path.crowd, query.version).await?;
     if let (Some(arm), Some(crowd)) = (&query.arm, definitions.crowds.get(path.crowd.as_str())) {
         members = crowds.of_arm(crowd, members, arm).await?;
     }
+    guard.audience(members.len())?;
     let (places, background) = (server.exports.clone(), server.engine.background.clone());
     let body = match MemberFile::new(format)? {
         Some(file) => pulled(

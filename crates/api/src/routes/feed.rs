@@ -4,6 +4,7 @@ use super::{App, defined_tag};
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::Path;
+use crate::guard::{Guard, Want};
 use crate::shape::EventStream;
 use crate::subscription::{Subscription, Wanted};
 use axum::Extension;
@@ -90,6 +91,37 @@ impl FeedQuery {
         Ok(read)
     }
 
+    /// Checks what is wanted; where nothing is named, what may not be seen is left out. Each record
+    /// tells of a single user.
+    fn guarded(
+        mut self,
+        guard: Guard<'_>,
+        caller: &Caller,
+        definitions: &Definitions,
+    ) -> Result<Self, Problem> {
+        guard.single_users()?;
+        for tag in &self.wanted.tags {
+            guard.tag(tag, Want::Members)?;
+            guard.value(tag)?;
+        }
+        self.wanted.crowds.iter().try_for_each(|crowd| guard.crowd(crowd, Want::Members))?;
+        if !self.wanted.tags.is_empty() || !self.wanted.crowds.is_empty() {
+            return Ok(self);
+        }
+        if caller.is_limited() {
+            let detail = "this key has grants of single tags and crowds: name those to follow, such as ?crowd=NAME";
+            return Err(Problem::new(ErrorKind::Denied, detail));
+        }
+        let hidden =
+            |tag: &&str| guard.tag(tag, Want::Members).and_then(|()| guard.value(tag)).is_err();
+        let tags = definitions.tags.keys().map(|name| name.as_str()).filter(hidden);
+        self.wanted.hidden_tags = tags.map(str::to_owned).collect();
+        let hidden = |crowd: &&str| guard.crowd(crowd, Want::Members).is_err();
+        let crowds = definitions.crowds.keys().map(|name| name.as_str()).filter(hidden);
+        self.wanted.hidden_crowds = crowds.map(str::to_owned).collect();
+        Ok(self)
+    }
+
     /// Who waits for what never comes is told.
     fn check(&self, definitions: &Definitions) -> Result<(), Problem> {
         for tag in &self.wanted.tags {
@@ -136,13 +168,16 @@ pub(crate) async fn follow(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
+    let app = app.checked_in_part(&caller, Action::Read)?;
     let last_event_id = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
     let query = FeedQuery::read(query.as_deref().unwrap_or_default(), last_event_id)?;
     let definitions = engine.definitions(&app).await?;
+    let query = query.guarded(caller.guard(&definitions), &caller, &definitions)?;
     query.check(&definitions)?;
     let reader = engine.feeds.subscribe(&app, query.start).await?;
     let FeedQuery { wanted, limit, follow, .. } = query;
+    let names = wanted.tags.iter().chain(&wanted.crowds).map(String::as_str);
+    engine.sum_read(&caller.id, &app, "follow", 0, names);
     let zone = definitions.app.time_zone.clone();
     let subscription = Subscription::new(reader, wanted, zone, limit, follow);
     // A proxy that waits for more before it passes on what it has would be of no use.

@@ -7,6 +7,7 @@ use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::is_json;
 use crate::flag_failure::{FlagError, FlagProblem};
+use crate::guard::Want;
 use crate::position::{AT_LEAST_HEADER, at_least_of};
 use crate::routes::judge::held;
 use axum::Extension;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
 use taghouse_model::{AppId, ErrorKind, Name, check_user_id};
-use taghouse_rules::{CrowdDefinition, Definitions, did_you_mean};
+use taghouse_rules::{CrowdDefinition, Definitions, Labelled, did_you_mean};
 use taghouse_wire::{
     FlagBody, FlagFailure, FlagList, FlagListMetadata, FlagMetadata, FlagOutcome, FlagRequest,
 };
@@ -102,6 +103,7 @@ pub(crate) async fn one(
     let app = app_of(&engine, &caller, &headers).await.map_err(of_flag)?;
     let user = user_of(&body.0, Some(&key))?;
     let definitions = engine.definitions(&app).await.map_err(|error| of_flag(error.into()))?;
+    caller.guard(&definitions).crowd(&key, Want::Judge).map_err(of_flag)?;
     let Some(crowd) = definitions.crowds.get(key.as_str()) else {
         let hint = did_you_mean(&key, definitions.crowds.keys().map(Name::as_str));
         return Err(FlagError::not_found(
@@ -114,6 +116,7 @@ pub(crate) async fn one(
     let position = held(&engine, &definitions, at_least, crowds, &[]).await.map_err(of_flag)?;
     let mut flag = evaluated(&engine, &definitions, crowd, &user).await.map_err(of_flag)?;
     flag.metadata.position = position;
+    engine.sum_read(&caller.id, &app, "judge", 1, [key.as_str()].into_iter());
     Ok(axum::Json(flag).into_response())
 }
 
@@ -137,7 +140,10 @@ pub(crate) async fn all(
     let app = app_of(&engine, &caller, &headers).await.map_err(of_all)?;
     let user = user_of(&body.0, None)?;
     let definitions = engine.definitions(&app).await.map_err(|error| of_all(error.into()))?;
-    let crowds = definitions.crowds.len();
+    let guard = caller.guard(&definitions);
+    let judged = |crowd: &&CrowdDefinition| guard.judges(Labelled::Crowd(crowd.name.as_str()));
+    let judged: Vec<&CrowdDefinition> = definitions.crowds.values().filter(judged).collect();
+    let crowds = judged.len();
     if crowds > MAX_FLAGS {
         let detail = format!(
             "the app {app} has {crowds} crowds, and all flags are evaluated of {MAX_FLAGS} at most: evaluate each flag alone"
@@ -145,7 +151,7 @@ pub(crate) async fn all(
         return Err(of_all(Problem::new(ErrorKind::Invalid, detail)));
     }
     let mut flags = Vec::with_capacity(crowds);
-    for crowd in definitions.crowds.values() {
+    for crowd in judged {
         flags.push(match evaluated(&engine, &definitions, crowd, &user).await {
             Ok(flag) => FlagOutcome::Evaluated(flag),
             // What is wrong with one crowd leaves the other flags as they are.
@@ -156,6 +162,12 @@ pub(crate) async fn all(
             }),
         });
     }
+    let judged = definitions
+        .crowds
+        .keys()
+        .map(Name::as_str)
+        .filter(|name| guard.judges(Labelled::Crowd(name)));
+    engine.sum_read(&caller.id, &app, "judge", 1, judged);
     let tag = etag(&flags);
     let tag_header = HeaderValue::from_str(&tag)
         .map_err(|error| of_all(Problem::new(ErrorKind::Internal, format!("the ETag: {error}"))))?;
@@ -168,7 +180,7 @@ pub(crate) async fn all(
 
 /// The key's app; with a key of all apps the one that the header names, or the only one.
 async fn app_of(engine: &Engine, caller: &Caller, headers: &HeaderMap) -> Result<AppId, Problem> {
-    caller.may_anywhere(Action::Judge)?;
+    caller.has_role(Action::Judge)?;
     let named = headers.get(APP_HEADER).map(|named| String::from_utf8_lossy(named.as_bytes()));
     let app = match (named, &caller.app) {
         (Some(named), _) => AppId::new(&named)?,
@@ -183,7 +195,7 @@ async fn app_of(engine: &Engine, caller: &Caller, headers: &HeaderMap) -> Result
             }
         },
     };
-    caller.may(Action::Judge, &app)?;
+    caller.may_in_part(Action::Judge, &app)?;
     Ok(app)
 }
 

@@ -4,6 +4,8 @@ use super::questions::within;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
+use crate::rounding::Rounding;
 use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
@@ -40,11 +42,16 @@ pub(crate) fn group_body(group: &Group) -> GroupBody {
     }
 }
 
-fn headings(headings: &[Heading]) -> Vec<HeadingBody> {
-    headings
-        .iter()
-        .map(|heading| HeadingBody { group: group_body(&heading.group), users: heading.users })
-        .collect()
+fn headings(headings: &[Heading], rounding: Rounding) -> Vec<HeadingBody> {
+    let body = |heading: &Heading| HeadingBody {
+        // A value that few have is not named.
+        group: match rounding.shows(heading.users) {
+            true => group_body(&heading.group),
+            false => group_body(&Group::Others),
+        },
+        users: rounding.of(heading.users),
+    };
+    headings.iter().map(body).collect()
 }
 
 /// Counts users by the values of two tags, exact.
@@ -56,17 +63,25 @@ pub(crate) async fn group(
     Path(app): Path<App>,
     Json(request): Json<GroupRequest>,
 ) -> Result<Json<GroupAnswer>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
+    let app = app.checked_in_part(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
     let (rows, columns) = (axis(request.rows), axis(request.columns));
-    [&rows, &columns].into_iter().try_for_each(|axis| defined_tag(&definitions, &axis.tag))?;
+    let guard = caller.guard(&definitions);
+    for axis in [&rows, &columns] {
+        guard.tag(&axis.tag, Want::View)?;
+        guard.groups(&axis.tag)?;
+        defined_tag(&definitions, &axis.tag)?;
+    }
     let within = within(request.expression.as_ref())?;
+    within.iter().try_for_each(|within| guard.question(within, Want::View))?;
     let cross = engine.crowds.cross(&app, &definitions, within.as_ref(), [rows, columns]).await?;
+    let rounding = guard.rounding();
+    let counts: Vec<u64> = cross.counts.iter().map(|users| rounding.of(*users)).collect();
     Ok(Json(GroupAnswer {
-        rows: headings(&cross.rows),
-        columns: headings(&cross.columns),
-        counts: cross.counts.chunks(cross.columns.len().max(1)).map(<[u64]>::to_vec).collect(),
-        users: cross.users,
+        rows: headings(&cross.rows, rounding),
+        columns: headings(&cross.columns, rounding),
+        counts: counts.chunks(cross.columns.len().max(1)).map(<[u64]>::to_vec).collect(),
+        users: rounding.of(cross.users),
         revision: cross.revision,
     }))
 }

@@ -36,6 +36,7 @@ pub(crate) async fn get(
     let app = app.checked(&caller, Action::Read)?;
     check_user_id(&query.id)?;
     let definitions = engine.definitions(&app).await?;
+    engine.sum_read(&caller.id, &app, "identity", 1, std::iter::empty());
     Ok(Json(engine.identity(&definitions, &query.id).await?))
 }
 

@@ -1,12 +1,13 @@
 //! Files that say who is in a crowd.
 
-use super::app_checked;
+use super::app_in_part;
 use super::crowds::CrowdPath;
 use super::runs::body;
 use super::uploads;
 use super::versions::VersionPath;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
 use crate::{Problem, Server};
 use axum::Extension;
 use axum::body::Body;
@@ -31,7 +32,9 @@ pub(crate) async fn start(
     Path(path): Path<CrowdPath>,
     Json(request): Json<ImportRequest>,
 ) -> Result<(StatusCode, Json<RunBody>), Problem> {
-    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let app = app_in_part(&path.app, &caller, Action::Edit)?;
+    let definitions = server.engine.definitions(&app).await?;
+    caller.guard(&definitions).crowd(&path.crowd, Want::Edit)?;
     let definitions = server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
     let crowd = Name::new(&path.crowd)?;
     // What is refused, or was imported already, takes no upload: the call can be made again.
@@ -83,7 +86,9 @@ pub(crate) async fn pull(
     Extension(caller): Extension<Caller>,
     Path(path): Path<CrowdPath>,
 ) -> Result<(StatusCode, Json<RunBody>), Problem> {
-    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let app = app_in_part(&path.app, &caller, Action::Edit)?;
+    let definitions = server.engine.definitions(&app).await?;
+    caller.guard(&definitions).crowd(&path.crowd, Want::Edit)?;
     let definitions = server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
     let run = server.engine.pull(&caller.id, &definitions, &Name::new(&path.crowd)?).await?;
     Ok((StatusCode::ACCEPTED, Json(body(run.status()))))
@@ -110,7 +115,9 @@ pub(crate) async fn rows(
     Extension(caller): Extension<Caller>,
     Path(path): Path<VersionPath>,
 ) -> Result<Response, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Read)?;
+    let app = app_in_part(&path.app, &caller, Action::Read)?;
+    let definitions = server.engine.definitions(&app).await?;
+    caller.guard(&definitions).crowd(&path.crowd, Want::View)?;
     server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
     let packed = server.engine.crowds.import_rows(&app, &path.crowd, path.version).await?;
     let body = match packed {

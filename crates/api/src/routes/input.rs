@@ -255,12 +255,15 @@ pub(crate) async fn rejected(
     Query(filter): Query<RejectedFilter>,
 ) -> Result<Json<RejectedList>, Problem> {
     let app = app.checked(&caller, Action::Read)?;
-    engine.definitions(&app).await?;
+    let definitions = engine.definitions(&app).await?;
+    // They stand there as they came.
+    caller.guard(&definitions).rows(filter.source.as_deref())?;
     let limit = checked_limit(filter.limit)?;
     let RejectedFilter { source, reason, file, after, .. } = filter;
     let page =
         rejected_rows(&engine.lake, &app, &RejectedQuery { source, reason, file, after, limit })
             .await?;
+    engine.sum_read(&caller.id, &app, "rejected", page.rows.len() as u64, std::iter::empty());
     let rows = page.rows.into_iter().map(rejected_line).collect();
     Ok(Json(RejectedList { rows, reasons: page.reasons, next: page.next }))
 }

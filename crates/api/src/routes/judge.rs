@@ -4,6 +4,7 @@ use super::questions::question;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
+use crate::guard::{Guard, Want};
 use crate::position::at_least;
 use crate::{Problem, values};
 use axum::Extension;
@@ -15,7 +16,7 @@ use taghouse_crowd::NamedQuestion;
 use taghouse_engine::clock_text::local;
 use taghouse_engine::{AtLeast, Engine};
 use taghouse_model::{ErrorKind, Name};
-use taghouse_rules::Definitions;
+use taghouse_rules::{Definitions, Labelled};
 use taghouse_wire::reading::{by_name, whole};
 use taghouse_wire::shape::Expression;
 use taghouse_wire::{JudgmentBody, ProfileBody};
@@ -162,9 +163,11 @@ pub(crate) async fn one(
     Path(app): Path<App>,
     Query(query): Query<OneQuery>,
 ) -> Result<Json<JudgmentBody>, Problem> {
-    let app = app.checked(&caller, Action::Judge)?;
+    let app = app.checked_in_part(&caller, Action::Judge)?;
     let at_least = at_least(query.at_least, query.wait_ms)?;
     let crowds = std::slice::from_ref(&query.crowd);
+    let definitions = engine.definitions(&app).await?;
+    caller.guard(&definitions).crowd(&query.crowd, Want::Judge)?;
     let definitions = engine.with_crowds(&app, crowds).await?;
     let position = held(&engine, &definitions, at_least, crowds, &[]).await?;
     let live = definitions.crowds.get(query.crowd.as_str()).is_some_and(|crowd| crowd.is_live);
@@ -173,6 +176,7 @@ pub(crate) async fn one(
         Some(crowd) if judgment.in_crowd => engine.crowds.arm(&app, crowd, &query.user).await,
         _ => None,
     };
+    engine.sum_read(&caller.id, &app, "judge", 1, [query.crowd.as_str()].into_iter());
     Ok(Json(JudgmentBody {
         arm: arm.map(ToString::to_string),
         user: query.user,
@@ -208,9 +212,13 @@ pub(crate) async fn batch(
     Path(app): Path<App>,
     Json(request): Json<JudgeRequest>,
 ) -> Result<Json<Judgments>, Problem> {
-    let app = app.checked(&caller, Action::Judge)?;
+    let app = app.checked_in_part(&caller, Action::Judge)?;
     let at_least = at_least(request.at_least, request.wait_ms)?;
     let questions = named_questions(&request.expressions)?;
+    let definitions = engine.definitions(&app).await?;
+    let guard = caller.guard(&definitions);
+    request.crowds.iter().try_for_each(|crowd| guard.crowd(crowd, Want::Judge))?;
+    questions.iter().try_for_each(|named| guard.question(&named.question, Want::Judge))?;
     let definitions = engine.with_crowds(&app, &request.crowds).await?;
     let position = held(&engine, &definitions, at_least, &request.crowds, &questions).await?;
     let is_live = |crowd: &str| definitions.crowds.get(crowd).is_some_and(|crowd| crowd.is_live);
@@ -224,6 +232,11 @@ pub(crate) async fn batch(
             Some(engine.crowds.judge_expressions(&definitions, &request.users, questions).await?)
         }
     };
+    let asked = questions
+        .iter()
+        .flat_map(|named| named.question.tags().into_iter().chain(named.question.crowds()));
+    let names = request.crowds.iter().map(String::as_str).chain(asked);
+    engine.sum_read(&caller.id, &app, "judge", request.users.len() as u64, names);
     let crowds = Arc::new(Asked::of(request.crowds));
     let expressions = Arc::new(Asked::of(request.expressions.into_keys().collect()));
     let revision = matches.as_ref().map(|matches| matches.revision);
@@ -265,25 +278,41 @@ pub(crate) async fn profile(
     Path(app): Path<App>,
     Query(query): Query<ProfileQuery>,
 ) -> Result<Json<ProfileBody>, Problem> {
-    let app = app.checked(&caller, Action::Judge)?;
+    let app = app.checked_in_part(&caller, Action::Judge)?;
     let definitions = engine.definitions(&app).await?;
-    let chosen = query.tags.as_deref().map(|tags| chosen(tags, &definitions)).transpose()?;
+    let guard = caller.guard(&definitions);
+    let chosen = query.tags.as_deref().map(|tags| chosen(tags, guard, &definitions)).transpose()?;
     let mut values = engine.crowds.profile(&app, &query.user, chosen).await?;
-    values.retain(|tag| definitions.tags.get(&tag.name).is_some_and(|tag| !tag.is_anonymous()));
+    values.retain(|tag| {
+        let named = definitions.tags.get(&tag.name).is_some_and(|tag| !tag.is_anonymous());
+        named && guard.judges(Labelled::Tag(tag.name.as_str()))
+    });
+    let mut masked = BTreeMap::new();
+    values.retain(|tag| match guard.mask(tag.name.as_str()) {
+        Some(forbidden) => masked.insert(tag.name.to_string(), forbidden.label).is_some(),
+        None => true,
+    });
+    let names = values.iter().map(|tag| tag.name.as_str());
+    engine.sum_read(&caller.id, &app, "profile", 1, names);
     let zone = &definitions.app.time_zone;
     let as_of =
         values.iter().map(|tag| (tag.name.to_string(), local(tag.as_of_ms, zone))).collect();
     let tags = values.iter().map(|tag| (tag.name.to_string(), values::value(&tag.value))).collect();
-    Ok(Json(ProfileBody { user: query.user, tags, as_of }))
+    Ok(Json(ProfileBody { user: query.user, tags, as_of, masked }))
 }
 
 /// The tags of a list with commas.
-fn chosen(tags: &str, definitions: &Definitions) -> Result<BTreeSet<Name>, Problem> {
+fn chosen(
+    tags: &str,
+    guard: Guard<'_>,
+    definitions: &Definitions,
+) -> Result<BTreeSet<Name>, Problem> {
     let tag = |tag: &str| {
         if tag.is_empty() {
             let detail = "tags has an empty name: write names with commas in between, such as tags=orders,plan";
             return Err(Problem::new(ErrorKind::Invalid, detail));
         }
+        guard.tag(tag, Want::Judge)?;
         defined_tag(definitions, tag)?;
         Ok(Name::new(tag)?)
     };

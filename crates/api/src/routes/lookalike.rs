@@ -1,11 +1,12 @@
 //! Who is like the users of a crowd, and how many.
 
-use super::compare::body;
+use super::compare::{Sizes, body};
 use super::questions::{question, within};
 use super::{App, defined_tag};
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
 use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
@@ -23,13 +24,25 @@ pub(crate) async fn lookalike(
     Path(app): Path<App>,
     Json(request): Json<LookalikeRequest>,
 ) -> Result<Json<LookalikeAnswer>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
+    let app = app.checked_in_part(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
-    request.tags.iter().try_for_each(|tag| defined_tag(&definitions, tag))?;
+    let guard = caller.guard(&definitions);
+    // Weights and scores are computed of exact numbers.
+    guard.single_users()?;
+    for tag in &request.tags {
+        guard.tag(tag, Want::View)?;
+        defined_tag(&definitions, tag)?;
+    }
     let (seed, among) = (question(&request.expression)?, within(request.among.as_ref())?);
+    guard.question(&seed, Want::View)?;
+    among.iter().try_for_each(|among| guard.question(among, Want::View))?;
     let found =
         engine.crowds.lookalikes(&app, &definitions, &seed, among.as_ref(), &request.tags).await?;
-    let affinity = |of: &Affinity| AffinityBody { contrast: body(&of.contrast), weight: of.weight };
+    let sizes = Sizes { crowd: found.seed, base: found.seed + found.candidates };
+    let affinity = |of: &Affinity| AffinityBody {
+        contrast: body(&of.contrast, sizes, guard.rounding()),
+        weight: of.weight,
+    };
     Ok(Json(LookalikeAnswer {
         affinities: found.affinities.iter().map(affinity).collect(),
         curve: found.curve.iter().map(reach).collect(),

@@ -21,6 +21,7 @@ pub(crate) mod input;
 pub(crate) mod judge;
 pub(crate) mod keys;
 pub(crate) mod landing;
+pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod lookalike;
 pub(crate) mod metrics;
@@ -60,8 +61,25 @@ pub(crate) struct App {
 
 impl App {
     /// The id, after checking that the caller may do this to the app.
+    /// Not for keys with grants.
     pub(crate) fn checked(&self, caller: &Caller, action: Action) -> Result<AppId, Problem> {
         app_checked(&self.app, caller, action)
+    }
+
+    /// The id, for what keys of all roles and grants may know of their app.
+    pub(crate) fn known_to(&self, caller: &Caller) -> Result<AppId, Problem> {
+        let app = AppId::new(&self.app)?;
+        caller.is_of(&app)?;
+        Ok(app)
+    }
+
+    /// The id, for calls that check each tag and crowd that they name.
+    pub(crate) fn checked_in_part(
+        &self,
+        caller: &Caller,
+        action: Action,
+    ) -> Result<AppId, Problem> {
+        app_in_part(&self.app, caller, action)
     }
 }
 
@@ -69,6 +87,13 @@ impl App {
 pub(crate) fn app_checked(app: &str, caller: &Caller, action: Action) -> Result<AppId, Problem> {
     let app = AppId::new(app)?;
     caller.may(action, &app)?;
+    Ok(app)
+}
+
+/// The same for calls that check each tag and crowd that they name.
+pub(crate) fn app_in_part(app: &str, caller: &Caller, action: Action) -> Result<AppId, Problem> {
+    let app = AppId::new(app)?;
+    caller.may_in_part(action, &app)?;
     Ok(app)
 }
 

@@ -5,6 +5,7 @@ use super::questions::question;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
 use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
@@ -22,11 +23,19 @@ pub(crate) async fn page(
     Path(app): Path<App>,
     Json(request): Json<PageRequest>,
 ) -> Result<Json<PageAnswer>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
+    let app = app.checked_in_part(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
     let (question, limit) = (question(&request.expression)?, request.limit.unwrap_or(DEFAULT_PAGE));
+    caller.guard(&definitions).question(&question, Want::Members)?;
     let page =
         engine.crowds.page(&app, &definitions, &question, request.after.as_deref(), limit).await?;
+    engine.sum_read(
+        &caller.id,
+        &app,
+        "list",
+        page.users.len() as u64,
+        question.tags().into_iter().chain(question.crowds()),
+    );
     Ok(Json(PageAnswer {
         users: page.users,
         next: page.next,

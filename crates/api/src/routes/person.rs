@@ -28,6 +28,7 @@ pub(crate) async fn export(
     let app = app_checked(&path.app, &caller, Action::Read)?;
     check_user_id(&path.user)?;
     let definitions = engine.definitions(&app).await?;
+    caller.guard(&definitions).person()?;
     let Some(pieces) = engine.export_user(&definitions, &path.user).await? else {
         return Err(Problem::new(
             ErrorKind::NotFound,

@@ -5,6 +5,7 @@ use super::runs::body;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,8 +23,14 @@ pub(crate) async fn start(
     Path(app): Path<App>,
     Json(request): Json<ProduceRequest>,
 ) -> Result<(StatusCode, Json<RunBody>), Problem> {
-    let app = app.checked(&caller, Action::Edit)?;
+    // All tags, and the crowds over them, or those that are named.
+    let app = match &request.tags {
+        None => app.checked(&caller, Action::Edit)?,
+        Some(_) => app.checked_in_part(&caller, Action::Edit)?,
+    };
     let definitions = engine.definitions(&app).await?;
+    let guard = caller.guard(&definitions);
+    request.tags.iter().flatten().try_for_each(|tag| guard.tag(tag, Want::Edit))?;
     let as_of_ms = match &request.as_of {
         Some(text) => clock_text::parse(text, &definitions.app.time_zone)?,
         None => engine.clock.now_ms(),

@@ -4,6 +4,8 @@ use super::App;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
+use crate::guard::Want;
+use crate::rounding::Rounding;
 use axum::Extension;
 use axum::extract::State;
 use serde::Deserialize;
@@ -48,10 +50,11 @@ pub(crate) fn count_answer(
     count: &Count,
     question: &Question,
     definitions: &Definitions,
+    rounding: Rounding,
 ) -> CountAnswer {
     CountAnswer {
-        count: count.count,
-        users: count.users,
+        count: rounding.of(count.count),
+        users: rounding.of(count.users),
         expression: question.to_string(),
         json: question.to_json(),
         revision: count.revision,
@@ -80,14 +83,17 @@ pub(crate) fn of_one_time(
 
 async fn answer(
     engine: &Engine,
+    caller: &Caller,
     app: &AppId,
     question: &Question,
     strict: bool,
 ) -> Result<Json<CountAnswer>, Problem> {
     let definitions = engine.definitions(app).await?;
+    let guard = caller.guard(&definitions);
+    guard.question(question, Want::View)?;
     let count = engine.crowds.count(app, &definitions, question).await?;
     of_one_time(&count, strict, &definitions)?;
-    Ok(Json(count_answer(&count, question, &definitions)))
+    Ok(Json(count_answer(&count, question, &definitions, guard.rounding())))
 }
 
 /// How many users match an expression.
@@ -99,8 +105,8 @@ pub(crate) async fn count(
     Path(app): Path<App>,
     Json(request): Json<CountRequest>,
 ) -> Result<Json<CountAnswer>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
-    answer(&engine, &app, &question(&request.expression)?, request.strict_as_of).await
+    let app = app.checked_in_part(&caller, Action::Read)?;
+    answer(&engine, &caller, &app, &question(&request.expression)?, request.strict_as_of).await
 }
 
 /// The same by GET.
@@ -112,8 +118,8 @@ pub(crate) async fn count_get(
     Path(app): Path<App>,
     Query(query): Query<CountQuery>,
 ) -> Result<Json<CountAnswer>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
-    answer(&engine, &app, &Question::parse(&query.expression)?, query.strict_as_of).await
+    let app = app.checked_in_part(&caller, Action::Read)?;
+    answer(&engine, &caller, &app, &Question::parse(&query.expression)?, query.strict_as_of).await
 }
 
 /// A random sample of the users who match an expression, determined by the seed.
@@ -125,21 +131,21 @@ pub(crate) async fn sample(
     Path(app): Path<App>,
     Json(request): Json<SampleRequest>,
 ) -> Result<Json<SampleAnswer>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
+    let app = app.checked_in_part(&caller, Action::Read)?;
     let size = request.size.unwrap_or(DEFAULT_SAMPLE);
     if size == 0 {
         return Err(Problem::new(ErrorKind::Invalid, "size must be at least 1"));
     }
     let definitions = engine.definitions(&app).await?;
-    let sample = engine
-        .crowds
-        .sample(
-            &app,
-            &definitions,
-            &question(&request.expression)?,
-            size as usize,
-            request.seed.unwrap_or_default(),
-        )
-        .await?;
+    let (question, seed) = (question(&request.expression)?, request.seed.unwrap_or_default());
+    caller.guard(&definitions).question(&question, Want::Members)?;
+    let sample = engine.crowds.sample(&app, &definitions, &question, size as usize, seed).await?;
+    engine.sum_read(
+        &caller.id,
+        &app,
+        "sample",
+        sample.users.len() as u64,
+        question.tags().into_iter().chain(question.crowds()),
+    );
     Ok(Json(SampleAnswer { users: sample.users, count: sample.count }))
 }

@@ -1,6 +1,6 @@
 //! Runs: their state, their progress, their end.
 
-use super::{App, app_checked};
+use super::{App, app_in_part};
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
@@ -102,7 +102,19 @@ pub(crate) async fn get(
         ));
     }
     let status = run.wait(Duration::from_millis(wait.wait_ms)).await;
-    Ok(Json(body(status)))
+    let mut body = body(status);
+    let definitions = engine.definitions(run.app()).await;
+    let exact = match &definitions {
+        Ok(definitions) => caller.guard(definitions).rounding().is_exact(),
+        Err(_) => caller.sees_exact(),
+    };
+    if caller.is_limited() || !exact {
+        // What came of a task names numbers, and may name what is hidden.
+        for task in &mut body.tasks {
+            (task.result, task.message) = (None, String::new());
+        }
+    }
+    Ok(Json(body))
 }
 
 /// Cancels a run. What it has committed stays.
@@ -132,7 +144,8 @@ fn find(
     path: &RunPath,
     action: Action,
 ) -> Result<RunHandle, Problem> {
-    let app = app_checked(&path.app, caller, action)?;
+    // Who knows its id has begun it, or may list all.
+    let app = app_in_part(&path.app, caller, action)?;
     let run = engine.scheduler.get(&path.id).filter(|run| *run.app() == app);
     run.ok_or_else(|| {
         Problem::new(

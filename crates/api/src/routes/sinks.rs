@@ -72,7 +72,11 @@ pub(crate) async fn dead_letters(
     let app = app_checked(&app, &caller, Action::Read)?;
     let limit = checked_limit(query.limit)?;
     let definitions = engine.definitions(&app).await?;
-    Ok(Json(engine.dead_letters(&definitions, &sink, limit).await?))
+    caller.guard(&definitions).events_of(&sink)?;
+    let page = engine.dead_letters(&definitions, &sink, limit).await?;
+    let users = page.dead_letters.len() as u64;
+    engine.sum_read(&caller.id, &app, "dead_letters", users, [sink.as_str()].into_iter());
+    Ok(Json(page))
 }
 
 /// Sends the oldest dead letters of a webhook again, once. What the receiver takes is not a dead letter

@@ -1,8 +1,10 @@
 //! Tags and their produced values.
 
-use super::{App, app_checked};
+use super::{App, app_in_part};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
+use crate::guard::{Guard, Want};
+use crate::rounding::Rounding;
 use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
@@ -15,7 +17,7 @@ use taghouse_engine::Engine;
 use taghouse_engine::clock_text::local;
 use taghouse_index::Snapshot;
 use taghouse_model::ErrorKind;
-use taghouse_rules::{Definitions, TagKind, Window};
+use taghouse_rules::{Definitions, Labelled, TagKind, Use, Window};
 use taghouse_wire::{TagBody, TagList, TagValues, ValueCount};
 
 const DEFAULT_VALUES: usize = 20;
@@ -51,7 +53,7 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<Json<TagList>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
+    let app = app.checked_in_part(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
     let snapshot = engine.index.snapshot(&app).await?;
     let stored = engine.catalog.definitions(&app).await?;
@@ -63,7 +65,13 @@ pub(crate) async fn list(
     let left_out = left_out(&engine.catalog.runs(&app, RUNS_LOOKED_AT).await?);
     let known = Known { bodies, left_out };
     // Sums read the slices of users whom live changes touch.
-    Ok(Json(blocking(move || listing(&definitions, snapshot.as_deref(), known)).await?))
+    let list = |definitions: Arc<Definitions>| {
+        move || {
+            let guard = caller.guard(&definitions);
+            listing(&definitions, guard, snapshot.as_deref(), known)
+        }
+    };
+    Ok(Json(blocking(list(definitions)).await?))
 }
 
 /// What the catalog says of tags, by name.
@@ -92,15 +100,22 @@ fn left_out(runs: &[RunRecord]) -> HashMap<String, BTreeMap<String, u64>> {
 
 fn listing(
     definitions: &Definitions,
+    guard: Guard<'_>,
     snapshot: Option<&Snapshot>,
     mut known: Known,
 ) -> Result<TagList, taghouse_index::Error> {
     let mut tags = Vec::new();
-    let listed = definitions.tags.iter().filter(|(_, definition)| !definition.is_anonymous());
+    let rounding = guard.rounding();
+    let listed = definitions
+        .tags
+        .iter()
+        .filter(|(name, definition)| !definition.is_anonymous() && guard.shows_tag(name.as_str()));
     for (name, definition) in listed {
+        let of = Labelled::Tag(name.as_str());
+        let counted = definitions.forbidden(of, Use::View).is_none();
         let info = snapshot.and_then(|snapshot| snapshot.info(name.as_str()));
-        let sum = match snapshot.map(|snapshot| snapshot.tag(name.as_str())).transpose()?.flatten()
-        {
+        let summed = snapshot.filter(|_| counted && rounding.is_exact());
+        let sum = match summed.map(|snapshot| snapshot.tag(name.as_str())).transpose()?.flatten() {
             Some(segment) => {
                 segment.sum(None)?.and_then(|sum| values::sum(sum, segment.value_type()))
             }
@@ -120,7 +135,9 @@ fn listing(
             resolution: window.and_then(Window::resolution).map(Into::into),
             exact_up_to,
             description: definition.description.clone(),
-            users: info.map(|info| info.users),
+            category: definition.marks.category.clone(),
+            labels: definitions.labels(of).into_iter().map(str::to_owned).collect(),
+            users: info.filter(|_| counted).map(|info| rounding.of(info.users)),
             sum,
             as_of: info.map(|info| local(info.as_of_ms, &definitions.app.time_zone)),
             changed: info.is_some_and(|info| {
@@ -131,7 +148,7 @@ fn listing(
     }
     let (users, revision) =
         snapshot.map_or((0, 0), |snapshot| (snapshot.users().len(), snapshot.revision()));
-    Ok(TagList { tags, users, revision })
+    Ok(TagList { tags, users: rounding.of(users), revision })
 }
 
 /// The most frequent values of a tag that is defined.
@@ -143,7 +160,7 @@ pub(crate) async fn values(
     Path(path): Path<TagPath>,
     Query(limit): Query<Limit>,
 ) -> Result<Json<TagValues>, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Read)?;
+    let app = app_in_part(&path.app, &caller, Action::Read)?;
     let limit = limit.limit.unwrap_or(DEFAULT_VALUES);
     if !(1..=MAX_VALUES).contains(&limit) {
         return Err(Problem::new(
@@ -157,28 +174,33 @@ pub(crate) async fn values(
             format!("the tag \"{}\" {why} in \"{app}\"; `taghouse tags` lists all", path.tag),
         )
     };
-    if !engine.definitions(&app).await?.tags.contains_key(path.tag.as_str()) {
+    let definitions = engine.definitions(&app).await?;
+    let guard = caller.guard(&definitions);
+    guard.tag(&path.tag, Want::View)?;
+    if !definitions.tags.contains_key(path.tag.as_str()) {
         return Err(absent("is not defined"));
     }
     let snapshot =
         engine.index.snapshot(&app).await?.filter(|snapshot| snapshot.info(&path.tag).is_some());
     let snapshot = snapshot.ok_or_else(|| absent("has not been produced"))?;
-    let name = path.tag;
-    Ok(Json(blocking(move || most_frequent(&snapshot, name, limit)).await?))
+    let (name, rounding) = (path.tag, guard.rounding());
+    Ok(Json(blocking(move || most_frequent(&snapshot, name, limit, rounding)).await?))
 }
 
 fn most_frequent(
     snapshot: &Snapshot,
     name: String,
     limit: usize,
+    rounding: Rounding,
 ) -> Result<TagValues, taghouse_index::Error> {
     let mut values =
         snapshot.tag(&name)?.map(|segment| segment.values()).transpose()?.unwrap_or_default();
+    values.retain(|(_, users)| rounding.shows(*users));
     values.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
     let distinct = values.len();
-    let values = values
-        .into_iter()
-        .take(limit)
-        .map(|(value, users)| ValueCount { value: values::value(&value), users });
+    let values = values.into_iter().take(limit).map(|(value, users)| ValueCount {
+        value: values::value(&value),
+        users: rounding.of(users),
+    });
     Ok(TagValues { name, values: values.collect(), distinct })
 }

@@ -4,6 +4,7 @@ use super::questions::within;
 use super::{App, defined_tag};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
 use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
@@ -22,23 +23,30 @@ pub(crate) async fn top(
     Path(app): Path<App>,
     Json(request): Json<TopRequest>,
 ) -> Result<Json<TopAnswer>, Problem> {
-    let app = app.checked(&caller, Action::Read)?;
+    let app = app.checked_in_part(&caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
+    let guard = caller.guard(&definitions);
+    guard.tag(&request.tag, Want::View)?;
     defined_tag(&definitions, &request.tag)?;
     let (within, limit) =
         (within(request.expression.as_ref())?, request.limit.unwrap_or(DEFAULT_VALUES));
+    within.iter().try_for_each(|within| guard.question(within, Want::View))?;
     let top = engine.crowds.top(&app, &definitions, within.as_ref(), &request.tag, limit).await?;
+    let rounding = guard.rounding();
+    let whole = top.users;
     let value = |found: taghouse_crowd::ValueUsers| TopValue {
         value: values::value(&found.value),
-        users: found.users,
-        share: found.share,
+        users: rounding.of(found.users),
+        share: rounding.share(found.share, found.users, whole),
     };
+    let shown = |found: &taghouse_crowd::ValueUsers| rounding.shows(found.users);
+    let listed: Vec<TopValue> = top.values.into_iter().filter(shown).map(value).collect();
     Ok(Json(TopAnswer {
         tag: request.tag,
-        values: top.values.into_iter().map(value).collect(),
-        distinct: top.distinct,
-        users: top.users,
-        with_value: top.with_value,
+        distinct: rounding.unless(top.distinct, listed.len()),
+        values: listed,
+        users: rounding.of(top.users),
+        with_value: rounding.of(top.with_value),
         revision: top.revision,
     }))
 }

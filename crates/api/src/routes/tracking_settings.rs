@@ -39,7 +39,7 @@ pub(crate) async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
-    if !server.keys.is_write_key(&write_key) {
+    if !server.keys.is_write_key(&write_key, server.engine.clock.now_ms()) {
         let detail = "there is no such write key; an admin makes one with `taghouse keys create --role write`";
         return Err(Problem::new(ErrorKind::NotFound, detail));
     }

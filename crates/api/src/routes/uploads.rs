@@ -1,6 +1,6 @@
 //! Files sent over HTTP: kept in a folder of their own until one ingestion takes them.
 
-use super::{App, app_checked};
+use super::{App, app_in_part};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
 use crate::quota::{Receiving, UploadQuota, unknown};
@@ -45,7 +45,7 @@ pub(crate) struct FileName {
 }
 
 /// The largest file, in bytes.
-const MAX_FILE_BYTES: u64 = 8 << 30;
+pub(super) const MAX_FILE_BYTES: u64 = 8 << 30;
 /// The longest name of a file, with the folders in it.
 const MAX_NAME_BYTES: usize = 1024;
 /// Files that are meant by themselves.
@@ -158,7 +158,7 @@ pub(crate) async fn begin(
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
 ) -> Result<(StatusCode, Json<Upload>), Problem> {
-    let app = app.checked(&caller, Action::Edit)?;
+    let app = app.checked_in_part(&caller, Action::Edit)?;
     let id = server.engine.random_id();
     server.engine.exists(&app).await?;
     server.quota.begin(&app, &id, server.engine.clock.now_ms())?;
@@ -188,7 +188,7 @@ pub(crate) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let app = app_in_part(&path.app, &caller, Action::Edit)?;
     let subject = format!("file {} of upload {}", file.name, path.upload);
     let kept = keep(&server, &app, &path.upload, &file, &headers, body).await;
     server

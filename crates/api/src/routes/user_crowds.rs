@@ -1,6 +1,6 @@
 //! Which crowds hold a user.
 
-use super::app_checked;
+use super::app_in_part;
 use super::users::UserPath;
 use crate::Problem;
 use crate::access::{Action, Caller};
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use taghouse_crowd::{Holds, Unanswered};
 use taghouse_engine::Engine;
 use taghouse_model::check_user_id;
+use taghouse_rules::Labelled;
 use taghouse_wire::{UnansweredBody, UserCrowdBody, UserCrowdsBody};
 
 /// The crowds that a user is in, of those that are defined: by their current versions, or, where
@@ -22,12 +23,20 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Path(path): Path<UserPath>,
 ) -> Result<Json<UserCrowdsBody>, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Judge)?;
+    let app = app_in_part(&path.app, &caller, Action::Judge)?;
     check_user_id(&path.user)?;
     let definitions = engine.definitions(&app).await?;
-    let holding = engine.crowds.crowds_of(&definitions, &path.user).await?;
+    let guard = caller.guard(&definitions);
+    let mut holding = engine.crowds.crowds_of(&definitions, &path.user).await?;
+    holding.crowds.retain(|holds| guard.judges(Labelled::Crowd(holds.crowd.as_str())));
+    let listed = holding.unanswered.len();
+    holding.unanswered.retain(|of| guard.judges(Labelled::Crowd(of.crowd.as_str())));
+    if holding.unanswered.len() < listed {
+        holding.unanswered_count = holding.unanswered.len();
+    }
     let is_live = definitions.crowds.values().any(|crowd| crowd.is_live);
     let live_age_ms = if is_live { engine.live_age_ms(&app) } else { 0 };
+    engine.sum_read(&caller.id, &app, "user_crowds", 1, std::iter::empty());
     let crowd =
         |Holds { crowd, version, live }| UserCrowdBody { crowd: crowd.to_string(), version, live };
     let unanswered = |Unanswered { crowd, why }| UnansweredBody { crowd: crowd.to_string(), why };

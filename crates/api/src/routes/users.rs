@@ -41,7 +41,7 @@ async fn deleted(
     }
     let subject = subject(&users);
     let act = engine.begin(&caller.id, app, "delete", &subject).await?;
-    let receipt = act.end(receipt(engine, app, users).await).await?;
+    let receipt = act.end(receipt(engine, caller, app, users).await).await?;
     let position = receipt.0.log_position;
     Ok(Written { answer: receipt, position })
 }
@@ -58,12 +58,14 @@ pub(crate) fn subject(users: &[String]) -> String {
 
 async fn receipt(
     engine: &Engine,
+    caller: &Caller,
     app: &AppId,
     users: Vec<String>,
 ) -> Result<Json<ReceiptBody>, Problem> {
     let definitions = engine.definitions(app).await?;
     let receipt = engine.delete_users(app, &users).await?;
-    let tags = receipt.tags.into_iter();
+    let guard = caller.guard(&definitions);
+    let tags = receipt.tags.into_iter().filter(|of| guard.mask(of.tag.as_str()).is_none());
     Ok(Json(ReceiptBody {
         deleted_at: local(receipt.deleted_ms, &definitions.app.time_zone),
         users: receipt.users,

@@ -1,10 +1,12 @@
 //! Versions of a crowd: which there are, which one answers, and what they differ by.
 
-use super::app_checked;
+use super::app_in_part;
 use super::crowds::{CrowdPath, newest};
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
+use crate::guard::Want;
+use crate::rounding::Rounding;
 use axum::Extension;
 use axum::extract::State;
 use jiff::tz::TimeZone;
@@ -66,7 +68,13 @@ pub(super) fn rollout_body(rollout: &Rollout) -> RolloutBody {
     }
 }
 
-fn version_body(version: CrowdVersion, current: u64, zone: &TimeZone) -> VersionBody {
+fn version_body(
+    version: CrowdVersion,
+    current: u64,
+    zone: &TimeZone,
+    rounding: Rounding,
+) -> VersionBody {
+    let version = rounding.version(version);
     VersionBody {
         newest_as_of: newest(&version).map(|ms| local(ms, zone)),
         version: version.version,
@@ -77,7 +85,7 @@ fn version_body(version: CrowdVersion, current: u64, zone: &TimeZone) -> Version
         revision: version.revision,
         as_of: version.oldest_as_of_ms.map(|ms| local(ms, zone)),
         created: instant(version.created_ms),
-        waits: version.waits.map(|waits| waits.to_string()),
+        waits: version.waits.map(|waits| rounding.reason(&waits)),
         pinned: version.pinned,
         blend: version.blend.map(|blend| BlendBody {
             from: blend.from,
@@ -87,19 +95,27 @@ fn version_body(version: CrowdVersion, current: u64, zone: &TimeZone) -> Version
     }
 }
 
-fn answered(turn: &Turn) -> AnsweredBody {
-    AnsweredBody { version: turn.version, since: instant(turn.at_ms), size: turn.size }
+fn answered(turn: &Turn, rounding: Rounding) -> AnsweredBody {
+    let size = turn.size.map(|size| rounding.of(size));
+    AnsweredBody { version: turn.version, since: instant(turn.at_ms), size }
 }
 
-async fn listed(engine: &Engine, app: &AppId, crowd: String) -> Result<Json<VersionList>, Problem> {
+async fn listed(
+    engine: &Engine,
+    caller: &Caller,
+    app: &AppId,
+    crowd: String,
+) -> Result<Json<VersionList>, Problem> {
+    guarded(engine, caller, app, &crowd, Want::View).await?;
     let definitions = engine.with_crowds(app, std::slice::from_ref(&crowd)).await?;
+    let rounding = caller.guard(&definitions).rounding();
     let versions = engine.crowds.versions(app, &crowd).await?;
     let current = versions.current;
     let zone = &definitions.app.time_zone;
-    let body = |version: CrowdVersion| version_body(version, current, zone);
+    let body = |version: CrowdVersion| version_body(version, current, zone, rounding);
     Ok(Json(VersionList {
         name: crowd,
-        answered: versions.turns().iter().rev().map(answered).collect(),
+        answered: versions.turns().iter().rev().map(|turn| answered(turn, rounding)).collect(),
         held: versions.held_ms.map(instant),
         rollout: versions.rollout.as_ref().map(rollout_body),
         versions: versions.versions.into_iter().rev().map(body).collect(),
@@ -114,8 +130,20 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     Path(path): Path<CrowdPath>,
 ) -> Result<Json<VersionList>, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Read)?;
-    listed(&engine, &app, path.crowd).await
+    let app = app_in_part(&path.app, &caller, Action::Read)?;
+    listed(&engine, &caller, &app, path.crowd).await
+}
+
+/// Checks what the caller wants with a crowd.
+async fn guarded(
+    engine: &Engine,
+    caller: &Caller,
+    app: &AppId,
+    crowd: &str,
+    want: Want,
+) -> Result<(), Problem> {
+    let definitions = engine.definitions(app).await?;
+    caller.guard(&definitions).crowd(crowd, want)
 }
 
 /// Does something with a crowd's versions that stands in the audit trail, and lists them.
@@ -127,13 +155,23 @@ async fn audited(
     detail: &str,
     act: impl Future<Output = taghouse_crowd::Result<CrowdVersions>>,
 ) -> Result<Json<VersionList>, Problem> {
-    let app = app_checked(app, caller, Action::Edit)?;
+    let app = app_in_part(app, caller, Action::Edit)?;
+    guarded(engine, caller, &app, crowd, Want::Edit).await?;
     engine.with_crowds(&app, std::slice::from_ref(&crowd.to_owned())).await?;
     let subject = format!("{crowd} {detail}");
+    let records = engine.crowds.records(&app).await?;
+    let before = records.get(crowd).map(|record| record.current);
     let line = engine.begin(&caller.id, &app, action, subject.trim_end()).await?;
     let acted = act.await.map_err(Problem::from);
-    line.end(acted).await?;
-    listed(engine, &app, crowd.to_owned()).await
+    let told = |after: &CrowdVersions| {
+        let number = |version: Option<u64>| match version {
+            None | Some(0) => "none".to_owned(),
+            Some(version) => version.to_string(),
+        };
+        format!("version {} → {} answers", number(before), number(Some(after.current)))
+    };
+    line.end_saying(acted, told).await?;
+    listed(engine, caller, &app, crowd.to_owned()).await
 }
 
 fn numbered(version: Option<u64>) -> String {
@@ -150,7 +188,7 @@ pub(crate) async fn publish(
     Path(path): Path<CrowdPath>,
     Json(PublishRequest { version }): Json<PublishRequest>,
 ) -> Result<Json<VersionList>, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let app = app_in_part(&path.app, &caller, Action::Edit)?;
     let act = engine.crowds.publish_version(&app, &path.crowd, version);
     let of = [path.app.as_str(), &path.crowd];
     audited(&engine, &caller, of, "crowd.publish", &numbered(version), act).await
@@ -166,7 +204,7 @@ pub(crate) async fn roll_back(
     Path(path): Path<CrowdPath>,
     Json(PublishRequest { version }): Json<PublishRequest>,
 ) -> Result<Json<VersionList>, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let app = app_in_part(&path.app, &caller, Action::Edit)?;
     let act = engine.crowds.roll_back(&app, &path.crowd, version);
     let of = [path.app.as_str(), &path.crowd];
     audited(&engine, &caller, of, "crowd.rollback", &numbered(version), act).await
@@ -197,7 +235,7 @@ pub(crate) async fn roll_out(
             .transpose()?,
     };
     let detail = format!("{} to {}", numbered(request.version), request.share);
-    let app = app_checked(&path.app, &caller, Action::Edit)?;
+    let app = app_in_part(&path.app, &caller, Action::Edit)?;
     let act = engine.crowds.roll_out(&app, &path.crowd, &asked);
     let of = [path.app.as_str(), &path.crowd];
     audited(&engine, &caller, of, "crowd.rollout", detail.trim_start(), act).await
@@ -210,7 +248,7 @@ async fn pinned(
     pinned: bool,
 ) -> Result<Json<VersionList>, Problem> {
     let VersionPath { app, crowd, version } = path;
-    let id = app_checked(&app, caller, Action::Edit)?;
+    let id = app_in_part(&app, caller, Action::Edit)?;
     let act = engine.crowds.pin(&id, &crowd, version, pinned);
     let action = if pinned { "crowd.pin" } else { "crowd.unpin" };
     audited(engine, caller, [&app, &crowd], action, &numbered(Some(version)), act).await
@@ -248,29 +286,46 @@ pub(crate) async fn difference(
     Path(path): Path<CrowdPath>,
     Query(query): Query<DifferenceQuery>,
 ) -> Result<Json<DifferenceBody>, Problem> {
-    let app = app_checked(&path.app, &caller, Action::Read)?;
-    engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
+    let app = app_in_part(&path.app, &caller, Action::Read)?;
     let size = query.sample.unwrap_or(DEFAULT_SAMPLE);
+    guarded(&engine, &caller, &app, &path.crowd, Want::View).await?;
+    let definitions = engine.definitions(&app).await?;
+    let guard = caller.guard(&definitions);
+    if size > 0 {
+        guard.crowd(&path.crowd, Want::Members).and_then(|()| guard.single_users()).map_err(
+            |problem| Problem {
+                detail: format!("{}; sample=0 asks for numbers alone", problem.detail),
+                ..problem
+            },
+        )?;
+    }
+    engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
+    let rounding = guard.rounding();
     let seed = query.seed.unwrap_or_default();
     let versions = [Some(query.from), query.to];
     let found = engine.crowds.difference(&app, &path.crowd, versions, size, seed).await?;
-    let moved = |moved: Moved| MovedBody { count: moved.count, sample: moved.sample };
+    if size > 0 {
+        let users = found.entered.sample.len() + found.left.sample.len();
+        let names = [path.crowd.as_str()].into_iter();
+        engine.sum_read(&caller.id, &app, "difference", users as u64, names);
+    }
+    let moved = |moved: Moved| MovedBody { count: rounding.of(moved.count), sample: moved.sample };
     let part = |part: &PartChange| PartChangeBody {
         depth: part.depth as u64,
         text: part.text.clone(),
         tags: part.tags.clone(),
         crowds: part.crowds.clone(),
-        from: part.from,
-        to: part.to,
+        from: rounding.of(part.from),
+        to: rounding.of(part.to),
     };
     Ok(Json(DifferenceBody {
         parts: found.parts.iter().map(part).collect(),
-        moved_most: found.moved_most().map(|part| part.text.clone()),
+        moved_most: rounding.unless(found.moved_most().map(|part| part.text.clone()), None),
         name: path.crowd,
         from: found.from.version,
-        from_size: found.from.size,
+        from_size: rounding.of(found.from.size),
         to: found.to.version,
-        to_size: found.to.size,
+        to_size: rounding.of(found.to.size),
         entered: moved(found.entered),
         left: moved(found.left),
     }))

@@ -4,6 +4,7 @@ use super::App;
 use super::judge::JudgeQuery;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
+use crate::guard::{Guard, Want};
 use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
@@ -30,13 +31,23 @@ pub(crate) async fn why(
     Path(app): Path<App>,
     Query(query): Query<JudgeQuery>,
 ) -> Result<Json<WhyBody>, Problem> {
-    let app = app.checked(&caller, Action::Judge)?;
+    let app = app.checked_in_part(&caller, Action::Judge)?;
+    let definitions = engine.definitions(&app).await?;
+    caller.guard(&definitions).crowd(&query.crowd, Want::Judge)?;
     let definitions = engine.with_crowds(&app, std::slice::from_ref(&query.crowd)).await?;
     let Some(crowd) = definitions.crowds.get(query.crowd.as_str()) else {
         let detail = format!("there is no crowd `{}` in app {app}", query.crowd);
         return Err(Problem::new(ErrorKind::NotFound, detail));
     };
-    let why = engine.crowds.why(&definitions, crowd, &query.user).await?;
+    let masked = masked(caller.guard(&definitions), crowd)?;
+    let mut why = engine.crowds.why(&definitions, crowd, &query.user).await?;
+    let differs = why
+        .rule
+        .as_ref()
+        .is_some_and(|rule| why.exception.map_or(rule.holds, Exception::is_in) != why.in_crowd);
+    // Its parts, with whether they hold, would tell the values.
+    why.rule = why.rule.filter(|_| masked.is_none());
+    engine.sum_read(&caller.id, &app, "why", 1, [query.crowd.as_str()].into_iter());
     let told = Told { definitions: &definitions, live_ms: engine.stream.as_of_ms(&app) };
     Ok(Json(WhyBody {
         user: query.user,
@@ -45,10 +56,7 @@ pub(crate) async fn why(
         reason: why.unknown_user.then_some("unknown_user".into()),
         live: why.version.is_none(),
         age_ms: if why.version.is_none() { engine.live_age_ms(&app) } else { why.age_ms },
-        differs: why
-            .rule
-            .as_ref()
-            .is_some_and(|rule| why.exception.map_or(rule.holds, Exception::is_in) != why.in_crowd),
+        differs,
         exception: why.exception.map(|exception| match exception {
             Exception::Always => WhyException::Always,
             Exception::Never => WhyException::Never,
@@ -56,7 +64,23 @@ pub(crate) async fn why(
         }),
         version: why.version.map(|version| told.version(&version, crowd)),
         rule: why.rule.map(|rule| told.part(rule)),
+        masked,
     }))
+}
+
+/// Checks all that a crowd's rule asks: its parts tell whether each holds. Gives why it is not shown
+/// though the key may ask for all of it.
+fn masked(guard: Guard<'_>, crowd: &CrowdDefinition) -> Result<Option<String>, Problem> {
+    let tags = crowd.tags();
+    for tag in tags.iter().filter(|tag| !tag.starts_with(ANONYMOUS_TAG)) {
+        guard.tag(tag, Want::Judge)?;
+    }
+    crowd.crowds().iter().try_for_each(|other| guard.crowd(other, Want::Judge))?;
+    if guard.is_limited() && tags.iter().any(|tag| tag.starts_with(ANONYMOUS_TAG)) {
+        let why = "the rule asks what users did, of which a key with grants is not told";
+        return Ok(Some(why.to_owned()));
+    }
+    Ok(tags.iter().find_map(|tag| guard.mask(tag)).map(|forbidden| forbidden.path))
 }
 
 /// How an app's reasons are written.

@@ -1,7 +1,8 @@
 use super::ICEBERG_CATALOG;
-use super::rows::{AUDIT, FILES, KEYS, RUNS};
+use super::keys;
+use super::rows::{AUDIT, FILES, RUNS};
 use super::sealed::RowKey;
-use crate::{AuditRecord, Change, Error, IngestedFile, KeyRecord, Result, RunRecord};
+use crate::{AuditRecord, Change, Error, IngestedFile, Result, RunRecord};
 use serde_json::Value as Json;
 use sqlx::sqlite::SqliteConnection;
 use taghouse_model::{AppId, Name, TimestampMs};
@@ -41,8 +42,12 @@ pub(super) async fn apply(db: &mut SqliteConnection, change: &Change) -> Result<
         Change::ReplaceFile { app, source, expected_batch, file } => {
             replace_file(db, app, source, *expected_batch, file).await
         }
-        Change::PutKey(key) => put_key(db, key).await,
-        Change::RevokeKey { id, at_ms } => revoke_key(db, id, *at_ms).await,
+        Change::PutKey(key) => keys::put(db, key).await,
+        Change::RevokeKey { id, at_ms } => keys::revoke(db, id, *at_ms).await,
+        Change::RotateKey { id, expected, secret_sha256, terms } => {
+            keys::rotate(db, id, [expected, secret_sha256], terms).await
+        }
+        Change::UseKey { id, at_ms } => keys::used(db, id, *at_ms).await,
         Change::PutRun(run) => put_run(db, run).await,
         Change::Audit(line) => put_audit(db, line).await,
         Change::PruneAudit { before_ms, keep, at_once } => {
@@ -280,45 +285,6 @@ async fn insert_file(
     .execute(&mut *db)
     .await?;
     FILES.seal(db, &[&file.name, app.as_str(), source.as_str()]).await
-}
-
-async fn put_key(db: &mut SqliteConnection, key: &KeyRecord) -> Result<()> {
-    let done = sqlx::query(
-        "INSERT INTO api_keys (id, app, role, secret_sha256, note, created_ms, revoked_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO NOTHING",
-    )
-    .bind(&key.id)
-    .bind(key.app.as_ref().map(AppId::as_str))
-    .bind(key.role.as_str())
-    .bind(key.secret_sha256.as_slice())
-    .bind(&key.note)
-    .bind(key.created_ms)
-    .bind(key.revoked_ms)
-    .execute(&mut *db)
-    .await?;
-    if done.rows_affected() == 1 {
-        return KEYS.seal(db, &[&key.id]).await;
-    }
-    Err(Error::Conflict {
-        what: format!("key {}", key.id),
-        expected: "none".to_owned(),
-        found: "a key of that id".to_owned(),
-    })
-}
-
-async fn revoke_key(db: &mut SqliteConnection, id: &str, at_ms: TimestampMs) -> Result<()> {
-    // A damaged row must not get a checksum that fits it.
-    let found = sqlx::query("SELECT * FROM api_keys WHERE id = ?")
-        .bind(id)
-        .fetch_optional(&mut *db)
-        .await?;
-    KEYS.check(&found.ok_or_else(|| Error::NotFound(format!("key {id}")))?)?;
-    sqlx::query("UPDATE api_keys SET revoked_ms = coalesce(revoked_ms, ?) WHERE id = ?")
-        .bind(at_ms)
-        .bind(id)
-        .execute(&mut *db)
-        .await?;
-    KEYS.seal(db, &[id]).await
 }
 
 async fn put_run(db: &mut SqliteConnection, run: &RunRecord) -> Result<()> {

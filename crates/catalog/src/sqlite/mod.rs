@@ -1,5 +1,6 @@
 mod acknowledged;
 mod apply;
+mod keys;
 mod read;
 mod rows;
 mod schema;

@@ -189,6 +189,8 @@ pub(super) async fn keys(pool: &SqlitePool) -> Result<Vec<KeyRecord>> {
             note: row.try_get("note")?,
             created_ms: row.try_get("created_ms")?,
             revoked_ms: row.try_get("revoked_ms")?,
+            terms: super::keys::terms(row)?,
+            used_ms: row.try_get("used_ms")?,
         })
     };
     rows.iter().map(key).collect()

@@ -11,6 +11,7 @@ const SCRIPTS: &[&str] = &[
     include_str!("../../schema/003_audit.sql"),
     include_str!("../../schema/004_seals.sql"),
     include_str!("../../schema/005_open_acts.sql"),
+    include_str!("../../schema/006_key_terms.sql"),
 ];
 const KNOWN: i64 = SCRIPTS.len() as i64;
 /// The first version that counts commits.

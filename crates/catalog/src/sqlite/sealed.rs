@@ -68,6 +68,9 @@ pub(super) async fn check(db: &mut SqliteConnection) -> Result<()> {
     for table in [KEYS, FILES] {
         table.check_all(db).await?;
     }
+    for row in sqlx::query("SELECT * FROM api_keys").fetch_all(&mut *db).await? {
+        super::keys::terms(&row)?;
+    }
     Ok(())
 }
 

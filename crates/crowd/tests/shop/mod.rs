@@ -75,9 +75,11 @@ impl Shop {
             time_zone: jiff::tz::TimeZone::UTC,
             description: None,
             identities: None,
+            access: taghouse_rules::AccessPolicy::default(),
         };
         let definitions = Definitions {
             sinks: BTreeMap::new(),
+            lineage: taghouse_rules::Lineage::default(),
             app: definition,
             sources: BTreeMap::new(),
             tags: BTreeMap::new(),
@@ -164,6 +166,7 @@ impl Shop {
             is_live: false,
             policy: CrowdPolicy::default(),
             split: None,
+            marks: taghouse_rules::Marks::default(),
         };
         self.definitions.crowds.insert(crowd.name.clone(), crowd.clone());
         crowd

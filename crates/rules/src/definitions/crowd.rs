@@ -2,6 +2,7 @@
 
 use super::crowd_policy::{policy, split};
 use super::kafka::Wrong;
+use super::marks::marks;
 use super::{Errors, condition, crowd_names, name_of, owned, read, refuse_circles};
 use crate::check::{Naming, Scope, described, listed};
 use crate::raw::crowd::{RawCrowd, RawImport, RawLookalike, RawOrder, RawSample, RawTop};
@@ -48,9 +49,17 @@ pub(super) fn check(
             let pointer = raw.condition().map_or("", |(pointer, _)| pointer);
             conditions.insert(name.to_string(), pointer);
             let (policy, split) = (policy(document, &raw, errors), split(document, &raw, errors));
+            let marks = marks(document, raw.category.as_ref(), &raw.labels, errors);
             let (description, is_live) = (raw.description, raw.live);
-            let crowd =
-                CrowdDefinition { name: name.clone(), description, source, is_live, policy, split };
+            let crowd = CrowdDefinition {
+                name: name.clone(),
+                description,
+                source,
+                is_live,
+                policy,
+                split,
+                marks,
+            };
             if let Some(problem) = unfit_for_live(&crowd, tags).filter(|_| is_live) {
                 errors.push(document.error("/live", problem));
             }

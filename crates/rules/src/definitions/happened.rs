@@ -9,7 +9,8 @@ use crate::raw::crowd::RawCrowd;
 use crate::raw::journey::{RawSequence, RawStep};
 use crate::raw::tag::RawAggregate;
 use crate::{
-    AggregateFunction, Document, DocumentKind, ParsedPredicate, TagDefinition, TagKind, TagMode,
+    AggregateFunction, Document, DocumentKind, Marks, ParsedPredicate, TagDefinition, TagKind,
+    TagMode,
 };
 use std::collections::BTreeMap;
 use taghouse_model::{Name, ValueType};
@@ -60,7 +61,15 @@ pub(super) fn anonymous_tags(
             if let Some((_, kind)) = found {
                 let mode = if live { TagMode::Stream } else { TagMode::Batch };
                 let description = Some(happened.to_string());
-                let tag = TagDefinition { name: name.clone(), description, value_type, mode, kind };
+                let marks = Marks::default();
+                let tag = TagDefinition {
+                    name: name.clone(),
+                    description,
+                    value_type,
+                    mode,
+                    kind,
+                    marks,
+                };
                 made.tags.insert(name, tag);
             }
         }

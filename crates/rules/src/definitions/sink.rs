@@ -5,7 +5,8 @@ use super::{Errors, name_of, read, webhook};
 use crate::raw::kafka::RawStartAt;
 use crate::raw::sink::{RawSink, RawSinkTopic};
 use crate::{
-    Document, DocumentKind, KafkaTopic, SinkDefinition, SinkTarget, StartAt, did_you_mean,
+    Definitions, Document, DocumentKind, Forbidden, KafkaTopic, Labelled, SinkDefinition,
+    SinkTarget, StartAt, Use, did_you_mean,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use taghouse_model::Name;
@@ -49,6 +50,39 @@ pub(super) fn check(
         }
     }
     sinks
+}
+
+/// What sinks would send although a label forbids it.
+pub(super) fn forbidden(documents: &[Document], definitions: &Definitions) -> Errors {
+    let mut errors = Errors::new();
+    let live_tags = || {
+        let live =
+            definitions.tags.values().filter(|tag| tag.mode.is_live() && !tag.is_anonymous());
+        live.map(|tag| Labelled::Tag(tag.name.as_str()))
+    };
+    let live_crowds = || {
+        let live = definitions.crowds.values().filter(|crowd| crowd.is_live);
+        live.map(|crowd| Labelled::Crowd(crowd.name.as_str()))
+    };
+    for document in documents.iter().filter(|document| document.kind == DocumentKind::Sink) {
+        let Some(sink) = definitions.sinks.get(document.name.as_str()) else { continue };
+        let named = || {
+            let tags = sink.tags.iter().map(|tag| Labelled::Tag(tag));
+            tags.chain(sink.crowds.iter().map(|crowd| Labelled::Crowd(crowd)))
+        };
+        let sent: Vec<Labelled<'_>> = match sink.tags.is_empty() && sink.crowds.is_empty() {
+            true => live_tags().chain(live_crowds()).collect(),
+            false => named().collect(),
+        };
+        let found = sent.into_iter().find_map(|sent| definitions.forbidden(sent, Use::Activate));
+        if let Some(Forbidden { label, path }) = found {
+            let message = format!(
+                "{path}: the app's `access` forbids to activate what is labelled {label}; name other tags and crowds in the sink"
+            );
+            errors.push(document.error("", message));
+        }
+    }
+    errors
 }
 
 fn topic(raw: &RawSinkTopic, start: StartAt, wrong: &mut Vec<Wrong>) -> KafkaTopic {

@@ -1,5 +1,6 @@
 use super::aggregate::how_to_write;
 use super::journey::JourneyReader;
+use super::marks::marks;
 use super::{
     Errors, Inputs, aggregate, condition_without_crowds, kept, name_of, read, refuse_circles,
     source,
@@ -45,8 +46,9 @@ pub(super) fn check(
                 Some(RawMode::Stream) => TagMode::Stream,
                 Some(RawMode::Both) => TagMode::Both,
             };
+            let marks = marks(document, raw.category.as_ref(), &raw.labels, errors);
             let description = raw.description;
-            tags.push(TagDefinition { name, description, value_type, mode, kind });
+            tags.push(TagDefinition { name, description, value_type, mode, kind, marks });
         }
     }
     let tags = kept(tags);

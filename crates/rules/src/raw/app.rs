@@ -23,6 +23,43 @@ pub(crate) struct RawApp {
     /// Which ids belong to one user. Without this section no call merges ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) identities: Option<RawIdentities>,
+    /// What labels forbid, and how small the groups are that numbers may show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<RawAccess>,
+}
+
+/// What labels forbid, and how small the groups are that numbers may show.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "access to an app's data")]
+pub(crate) struct RawAccess {
+    /// By label, what is forbidden with all that has it. Default: `no-export` forbids export and
+    /// activate, `sensitive` masks; a label that stands here with an empty list forbids nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, Vec<RawUse>>,
+    /// The smallest number of users, 2 to 1000000, that a number may tell from nobody: numbers of
+    /// users are rounded down to multiples of it, and smaller crowds are not exported. Keys with the
+    /// grant `exact` see exact numbers. Default: numbers are exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 1000000))]
+    pub(crate) min_audience: Option<i64>,
+}
+
+/// A use of tags and crowds that a label forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawUse {
+    /// Counts, sizes, distributions.
+    View,
+    /// Questions about single users who are named.
+    Judge,
+    /// Seeing who they are, many at once: lists, samples, exports, changes as they happen.
+    Export,
+    /// Sinks, which send changes to other systems.
+    Activate,
+    /// Values of single users, and whether a condition on them holds, except for keys with the grant
+    /// `label:` of the label.
+    Mask,
 }
 
 /// How calls link ids to users: `identify` with an `anonymousId` or `externalIds`, and `alias`.

@@ -23,6 +23,15 @@ pub(crate) struct RawCrowd {
     /// Free text for people; nothing depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
+    /// The category by which keys may be granted it: a lower-case letter, then lower-case letters,
+    /// digits, - or _; 63 bytes at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_-]{0,62}$"))]
+    pub(crate) category: Option<String>,
+    /// Labels of what it holds, such as personal, sensitive or no-export. They go on to all that is
+    /// computed from it; the app's `access` says what they forbid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) labels: Vec<String>,
     /// A condition over tags and other crowds, such as `spend_365d >= 5000 && !(refunds_90d >= 1)`.
     /// Operators: && || ! == != < <= > >=, in (…), between … and …, like 'a%', is set,
     /// crowd("other").

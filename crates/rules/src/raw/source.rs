@@ -312,6 +312,10 @@ pub(crate) struct RawColumnMapping {
     /// Whether a row without it is rejected. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) required: bool,
+    /// Labels of what it holds, such as personal, sensitive or no-export. They go on to all that is
+    /// computed from it; the app's `access` says what they forbid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) labels: Vec<String>,
 }
 
 /// The type of a property or attribute.

@@ -285,6 +285,8 @@ pub(crate) enum Command {
     Runs,
     /// Show how far live calls and live tags have come, for each app or for the one of --app
     Status,
+    /// Show the limits of the key and the app, and how much of each is used
+    Limits,
     /// Show the audit trail: who did what, newest first
     Audit(Audit),
 }

@@ -130,8 +130,10 @@ pub(crate) async fn profile(context: &Context, user: &str, tags: Option<&str>) -
     let path = context.path(&format!("profile?user={}{tags}", encode(user))).await?;
     let answer: ProfileBody = context.client.get(&path).await?;
     context.print(&answer, |answer| {
-        let rows: Vec<_> =
-            answer.tags.iter().map(|(name, value)| vec![name.clone(), plain(value)]).collect();
+        let shown = answer.tags.iter().map(|(name, value)| vec![name.clone(), plain(value)]);
+        let masked = answer.masked.iter();
+        let masked = masked.map(|(name, label)| vec![name.clone(), format!("masked: {label}")]);
+        let rows: Vec<_> = shown.chain(masked).collect();
         table::render(&["tag", "value"], &rows)
     })
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use taghouse_api::Server;
-use taghouse_catalog::Role;
+use taghouse_catalog::{KeyTerms, Role};
 use taghouse_model::AppId;
 use taghouse_wire::TagList;
 
@@ -135,8 +135,9 @@ fn all_produced(tags: &TagList) -> bool {
 async fn invite(server: &Server, address: std::net::SocketAddr) -> Result<()> {
     const NOTE: &str = "demonstration";
     let app = AppId::new(APP)?;
-    let (_, secret) =
-        server.make_key(Role::Admin, Some(app.clone()), NOTE.to_owned(), "demo").await?;
+    let (_, secret) = server
+        .make_key(Role::Admin, Some(app.clone()), NOTE.to_owned(), KeyTerms::default(), "demo")
+        .await?;
     let user = server
         .engine
         .dictionary

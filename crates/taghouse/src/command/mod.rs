@@ -15,6 +15,7 @@ pub(crate) mod import;
 pub(crate) mod ingest;
 pub(crate) mod input;
 pub(crate) mod keys;
+pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod lookalike;
 pub(crate) mod overlap;

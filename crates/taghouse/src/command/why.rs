@@ -35,6 +35,9 @@ fn describe(answer: &WhyBody) -> String {
         Some(WhyException::Never) => "the crowd names the user under `never`\n",
         Some(WhyException::Holdout) => "the user is of the crowd's holdout\n",
     };
+    if let Some(way) = &answer.masked {
+        return text + &format!("the rule is not shown: {way}\n");
+    }
     let Some(rule) = &answer.rule else {
         return text + "the crowd is not made by a rule: its version says it all\n";
     };

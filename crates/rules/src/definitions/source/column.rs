@@ -1,6 +1,7 @@
 //! A column of a source: which one of the file it is, and how it is read.
 
 use super::{NAMED_FORMATS, scale};
+use crate::definitions::marks::labels;
 use crate::definitions::strptime::{self, Reads};
 use crate::raw::source::{RawColumn, RawColumnMapping, RawColumnType, RawUserId, RawUserIdType};
 use crate::raw::tag::RawPrecision;
@@ -68,6 +69,7 @@ pub(super) fn column(raw: &RawColumn) -> Result<ColumnMapping, KeyError> {
         required: mapping.required,
         round: mapping.round,
         separator: mapping.separator.clone(),
+        labels: labels(&mapping.labels).map_err(|wrong| KeyError::new("labels", wrong.message))?,
     })
 }
 
