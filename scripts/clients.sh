@@ -2,7 +2,7 @@
 # Builds the clients of clients/, whose generated part comes from docs/src/reference/openapi.json, and prints the folder with what was built:
 # scripts/clients.sh python|typescript. Builds again only when the client or the document has changed.
 #
-#   python       taghouse-VERSION-py3-none-any.whl and .tar.gz, `bin/python` with the wheel and the tools of the tests, `tests/`
+#   python       taghouse-VERSION-py3-none-any.whl and .tar.gz, `environment/bin/python` with the wheel and the tools of the tests, `tests/`
 #   typescript   taghouse-VERSION.tgz, `tests/` with the package and the compiled tests
 #
 # Folders lie in ${TAGHOUSE_TOOLS:-~/.cache/taghouse-tools}, each named for what it is made of.
@@ -56,8 +56,6 @@ python() {
   "$tooling" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >"$(echo "$place"/environment/lib/python*/site-packages)/tools.pth"
   mv tests "$place/tests"
   rm -rf .mypy_cache .ruff_cache
-  mkdir "$place/bin"
-  ln -s ../environment/bin/python "$place/bin/python"
 }
 
 typescript() {

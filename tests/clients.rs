@@ -41,7 +41,7 @@ fn test_files(client: &Path) -> Vec<PathBuf> {
 fn the_python_client() {
     let Some(client) = needs::client("the_python_client", "python") else { return };
     let house = House::new();
-    let mut pytest = Command::new(client.join("bin/python"));
+    let mut pytest = Command::new(client.join("environment/bin/python"));
     pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).arg(client.join("tests"));
     runs(&mut pytest, &house.serve());
 }
@@ -121,7 +121,7 @@ fn the_book_in_python() {
     let house = tutorial();
     let server = house.serve();
     let program = house.file("book.py", examples("python", &server));
-    let mut python = Command::new(client.join("bin/python"));
+    let mut python = Command::new(client.join("environment/bin/python"));
     let printed = printed(python.arg(program).current_dir(house.path("")), &house);
     for line in [
         "succeeded",
