@@ -32,7 +32,7 @@ export interface Sent {
   rejected: Rejected[];
 }
 
-/** Of one request; the server takes 1 MiB. */
+/** Of one request; the server takes 500 KiB. */
 const BATCH_CALLS = 250;
 const BATCH_BYTES = 400_000;
 

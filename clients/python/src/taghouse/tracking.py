@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-#: Of one request; the server takes 1 MiB.
+#: Of one request; the server takes 500 KiB.
 BATCH_CALLS = 250
 BATCH_BYTES = 400_000
 
