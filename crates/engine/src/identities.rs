@@ -62,6 +62,7 @@ impl Engine {
         user: &str,
     ) -> Result<bool> {
         let app = &definitions.app.id;
+        self.refuse_suppressed(app, [id, user]).await?;
         let refused = |why: String| Error::LinkRefused { id: id.to_owned(), why };
         let Some(rules) = &definitions.app.identities else {
             let why = "the app links no ids: add `identities: {}` to its definition".to_owned();

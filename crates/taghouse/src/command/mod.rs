@@ -17,6 +17,7 @@ pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod overlap;
 pub(crate) mod parity;
+pub(crate) mod privacy;
 pub(crate) mod produce;
 pub(crate) mod refresh;
 pub(crate) mod sinks;
