@@ -196,6 +196,13 @@ fn a_user_is_suppressed_and_deleted_with_all_ids() {
         let gone = shop.server.get(&format!("/api/v1/apps/shop/profile?user={id}"), &shop.admin);
         assert_eq!(gone.status, 404, "{id} came back: {}", gone.json());
     }
+    // A link that has just come counts, too.
+    shop.call(
+        "identify",
+        &json!({"userId": "cho", "anonymousId": "a/2", "traits": {"plan": "pro"}}),
+    );
+    let answer = shop.post("suppressions", &json!({"ids": ["cho"]})).json();
+    assert_eq!(answer["ids"], json!(["a/2", "cho"]));
     // Once more it makes no difference, and each id is lifted for itself.
     assert_eq!(shop.post("suppressions", &json!({"ids": ["a/1"]})).json()["ids"], json!([]));
     let lifted = shop.post("suppressions/lift", &json!({"ids": ["a/1", "nobody"]})).json();

@@ -111,7 +111,10 @@ impl Engine {
         self.by_hand(app, RecordBody::Unlinked { id: id.to_owned() }).await
     }
 
-    async fn landed_identities(self: &Arc<Self>, app: &AppId) -> Result<Arc<AppIdentities>> {
+    pub(crate) async fn landed_identities(
+        self: &Arc<Self>,
+        app: &AppId,
+    ) -> Result<Arc<AppIdentities>> {
         self.land(app, &CancellationToken::new()).await?;
         Ok(self.identities.of(app).await?)
     }

@@ -25,7 +25,8 @@ impl Engine {
         }
         let mut all: BTreeSet<String> = ids.iter().cloned().collect();
         if what == Suppress::Begin {
-            let identities = self.identities.of(app).await?;
+            // What calls said before of whose ids they are counts.
+            let identities = self.landed_identities(app).await?;
             for id in ids {
                 let user = identities.user_of(id).into_owned();
                 all.extend(identities.ids(&user).iter().map(|linked| linked.id.to_string()));
