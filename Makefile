@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test bench lint docs fuzz soak soak-stream
+.PHONY: help demo dist clients test bench lint docs fuzz soak soak-stream
 
 comma := ,
 
@@ -32,11 +32,19 @@ dist: ## make dist/taghouse-VERSION-TARGET.tar.gz. PROFILE=demo for a quick try
 	@scripts/setup.sh build
 	@PROFILE="$(PROFILE)" scripts/dist.sh
 
+clients: ## make the packages of the clients for Python and TypeScript in dist/, checked by their type checkers
+	@scripts/setup.sh clients
+	python=$$(scripts/clients.sh python); typescript=$$(scripts/clients.sh typescript); \
+	mkdir -p dist; cp "$$python"/*.whl "$$python"/*.tar.gz "$$typescript"/*.tgz dist/
+
 test: ## set up and run all tests. ARGS="a_test_by_name"; SEED=2 for other random cases (SEED=random: new ones)
 	@scripts/setup.sh test
 	python=$$(scripts/peers.sh); sdks=; [[ ,$${TAGHOUSE_SKIP:-}, == *,sdks,* ]] || sdks=$$(scripts/sdks.sh); \
+	client() { [[ ,$${TAGHOUSE_SKIP:-}, == *,clients,* ]] || scripts/clients.sh "$$1"; }; \
+	python_client=$$(client python); typescript_client=$$(client typescript); \
 	kafka=; [ -z "$(KAFKA)" ] || kafka=$$(scripts/peers.sh tests/kafka/requirements.txt); \
-	TAGHOUSE_PEERS_PYTHON="$$python" TAGHOUSE_SDKS="$$sdks" TAGHOUSE_KAFKA_PYTHON="$$kafka" PROPTEST_RNG_SEED=$(SEED) cargo test --workspace $(KAFKA) $(ARGS)
+	TAGHOUSE_PEERS_PYTHON="$$python" TAGHOUSE_SDKS="$$sdks" TAGHOUSE_PYTHON_CLIENT="$$python_client" TAGHOUSE_TYPESCRIPT_CLIENT="$$typescript_client" \
+	TAGHOUSE_KAFKA_PYTHON="$$kafka" PROPTEST_RNG_SEED=$(SEED) cargo test --workspace $(KAFKA) $(ARGS)
 
 lint: ## check the format and all of clippy's warnings
 	@scripts/setup.sh lint

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes ready what building (scripts/setup.sh), measuring (… bench), linting (… lint) or testing (… test) needs, and says what it does.
+# Makes ready what building (scripts/setup.sh), measuring (… bench), linting (… lint), testing (… test) or packing the clients (… clients) needs, and
+# says what it does.
 # Installs only what is missing: Rust by rustup for this user, the rest by apt-get where this user is root. TAGHOUSE_NO_INSTALL=1 forbids both.
 set -euo pipefail
 
@@ -100,6 +101,10 @@ lint)
   c_compiler
   skips kafka || kafka_client
   ;;
+clients)
+  python
+  node
+  ;;
 test)
   rust
   c_compiler
@@ -116,8 +121,9 @@ test)
     browser
     "$root/scripts/sdks.sh" >/dev/null
   }
+  skips clients || node
   ;;
-*) fail "unknown: $1. Use: setup.sh [build|bench|lint|test]" ;;
+*) fail "unknown: $1. Use: setup.sh [build|bench|lint|test|clients]" ;;
 esac
 
 if [ ! -d "$target" ]; then

@@ -42,6 +42,22 @@ pub fn sdks(test: &str) -> Option<PathBuf> {
     Some(folder.into())
 }
 
+/// The folder with a client of ours, `python` or `typescript`, as it was packed, and its tests.
+/// `None`: whoever runs the tests said to skip them.
+pub fn client(test: &str, name: &str) -> Option<PathBuf> {
+    if skips("clients") {
+        writeln!(std::io::stderr(), "SKIPPED {test}: TAGHOUSE_SKIP names clients").unwrap();
+        return None;
+    }
+    let variable = format!("TAGHOUSE_{}_CLIENT", name.to_uppercase());
+    let folder = PathBuf::from(std::env::var_os(&variable).unwrap_or_default());
+    assert!(
+        folder.join(".built").is_file(),
+        "{variable} names no folder of a client: run `make test`, which builds it by scripts/clients.sh {name}, or set TAGHOUSE_SKIP=clients"
+    );
+    Some(folder)
+}
+
 /// The interpreter with a client of Kafka's; a broker comes from `scripts/kafka.sh`. `None`: whoever
 /// runs the tests said to skip those that need one.
 pub fn kafka(test: &str) -> Option<PathBuf> {

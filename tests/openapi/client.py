@@ -191,6 +191,13 @@ def users(call):
     assert receipt.users == ["eve"]
     receipt = call("delete_users", APP, body=call.body("DeleteRequest", {"users": ["ann", "nobody"]}))
     assert (receipt.users, receipt.unknown) == (["ann"], ["nobody"]) and receipt.tags, receipt
+    suppressed = call("suppress_ids", APP, body=call.body("SuppressRequest", {"ids": ["gone"], "delete": True}))
+    assert suppressed.ids == ["gone"] and suppressed.deletion.unknown == ["gone"], suppressed
+    assert len(call("list_suppressions", APP, id="gone").suppressions) == 1
+    assert call("lift_suppressions", APP, body=call.body("LiftRequest", {"ids": ["gone"]})).ids == ["gone"]
+    assert call("list_suppressions", APP, limit=5).count == 0
+    assert [each.kind for each in call("list_receipts", APP, limit=2).receipts] == ["lift", "suppression"]
+    assert call("get_receipt", APP, receipt.receipt).kind == "deletion"
     call.run(call("start_compaction", APP, success=202, body=call.body("CompactRequest", {"expire": {"is_set": {"name": "band"}}})))
 
 

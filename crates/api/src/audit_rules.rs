@@ -48,6 +48,8 @@ fn line(operation: &str) -> Option<AuditRule> {
         "unpin_crowd_version" => Line("crowd.unpin"),
         "export_crowd" | "export_user" => Line("export"),
         "delete_user" | "delete_users" => Line("delete"),
+        "suppress_ids" => Line("suppress"),
+        "lift_suppressions" => Line("lift"),
         "start_compaction" => Line("compact"),
         "link_id" => Line("link"),
         "unlink_id" => Line("unlink"),
@@ -104,6 +106,9 @@ fn nothing(operation: &str) -> Option<AuditRule> {
         | "get_readiness" | "get_limits" => SETTINGS,
         "list_audit" | "list_house_audit" => {
             Nothing("it shows the trail; a line for each look would push out the lines that matter")
+        }
+        "list_suppressions" | "list_receipts" | "get_receipt" => {
+            Nothing("it shows digests of ids and what was done with them, and no data of people")
         }
         "track" => Nothing(
             "calls bring data by the thousand per second; each row in the lake says which call brought it, and calls show nothing",

@@ -69,17 +69,22 @@ impl Lane {
             | "sources"
             | "files"
             | "identities"
+            | "receipts"
+            | "receipts/{id}"
             | "users/{user}/export"
             | "sinks/{sink}/deliveries"
             | "sinks/{sink}/dead-letters"
             | "rejected" => Some(Self::Question),
             "judge" | "judge/why" | "profile" | "users/{user}/crowds" => Some(Self::Judgment),
+            "suppressions" if method == Method::GET => Some(Self::Question),
             "changes" if method == Method::GET => Some(Self::Subscription),
             "changes"
             | "users/{user}"
             | "users/delete"
             | "identities/link"
             | "identities/unlink"
+            | "suppressions"
+            | "suppressions/lift"
             | "sinks/{sink}/test"
             | "sinks/{sink}/dead-letters/retry" => Some(Self::Call),
             _ => None,

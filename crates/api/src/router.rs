@@ -9,7 +9,8 @@ use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
     apps, audit, backups, changes, crowds, definitions, export, feed, flags, identities, imports,
     ingest, input, judge, keys, landing, limits, live, metrics, parity, person, probes, produce,
-    runs, sinks, tags, track, tracking_settings, uploads, user_crowds, users, versions, why,
+    runs, sinks, suppressions, tags, track, tracking_settings, uploads, user_crowds, users,
+    versions, why,
 };
 use crate::routes::{
     compare, effect, estimate, group, histogram, lookalike, overlap, page, questions, top,
@@ -85,6 +86,8 @@ fn whole() -> OpenApiRouter<Shared> {
         .routes(routes!(users::compact))
         .routes(routes!(backups::create))
         .routes(routes!(sinks::retry))
+        .routes(routes!(suppressions::list, suppressions::suppress))
+        .routes(routes!(suppressions::lift))
         .routes(routes!(crowds::refresh))
         .routes(routes!(imports::start))
         .routes(routes!(imports::pull))
@@ -105,6 +108,13 @@ fn of_crowds() -> OpenApiRouter<Shared> {
         .routes(routes!(effect::effect))
         .routes(routes!(imports::rows))
         .routes(routes!(export::export))
+}
+
+/// Receipts of what was done with people's data.
+fn of_receipts() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(suppressions::receipts))
+        .routes(routes!(suppressions::get_receipt))
 }
 
 /// What became of the change feed on its way out.
@@ -169,6 +179,7 @@ fn parts() -> Parts {
         .routes(routes!(users::delete_many))
         .merge(of_judgments())
         .merge(of_sinks())
+        .merge(of_receipts())
         .merge(whole())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use taghouse_crowd::{GivenId, GivenUsers, IdCounts, Import, ImportMode, Imported};
 use taghouse_disk::blocking;
-use taghouse_ingest::{IdFile, IdFileOptions, IdRows, ProblemRows, read_ids};
+use taghouse_ingest::{IdFile, IdFileOptions, IdRows, ProblemRows, SuppressedIds, read_ids};
 use taghouse_model::{AppId, Name};
 use taghouse_rules::{CrowdDefinition, CrowdLink, CrowdSource, Definitions, MAX_COLUMN_CHARS};
 use taghouse_schedule::{Progress, RunHandle, Task, TaskError};
@@ -26,6 +26,7 @@ const ATTEMPTS: u32 = 3;
 const IDS_AT_ONCE: usize = 8192;
 const UNKNOWN: &str = "it is the id of nobody";
 const DUPLICATE: &str = "its user stands in an earlier row";
+const SUPPRESSED: &str = "it is suppressed: its data is refused";
 
 /// A file of ids, to be imported into a crowd.
 pub struct CrowdImport {
@@ -279,6 +280,7 @@ async fn read(
     progress: &Progress,
 ) -> Result<Read> {
     let given = engine.crowds.given_users(app, None).await?;
+    let suppressed = engine.suppressed(app).await?;
     let (path, options) = (path.to_owned(), options.clone());
     let stop = CancellationToken::new();
     let _stops = stop.clone().drop_guard();
@@ -289,6 +291,7 @@ async fn read(
     blocking(move || {
         let mut rows = Rows {
             given,
+            suppressed,
             waiting: Vec::new(),
             problems: ProblemRows::default(),
             rows: 0,
@@ -309,6 +312,8 @@ struct Waiting {
 /// Gathers the users of a file's rows.
 struct Rows {
     given: GivenUsers,
+    /// Who is in no crowd by a file.
+    suppressed: Arc<SuppressedIds>,
     waiting: Vec<Waiting>,
     problems: ProblemRows,
     rows: u64,
@@ -359,6 +364,10 @@ impl IdRows for Rows {
 
     fn row(&mut self, number: u64, id: std::result::Result<&str, &str>) -> Result<()> {
         let id = id.map(str::to_owned).map_err(str::to_owned);
+        let id = id.and_then(|id| match self.suppressed.holds(&id) {
+            true => Err(SUPPRESSED.to_owned()),
+            false => Ok(id),
+        });
         self.waiting.push(Waiting { number, id });
         if self.waiting.len() >= IDS_AT_ONCE {
             self.look_up()?;

@@ -78,6 +78,20 @@ pub enum Error {
         /// The reason, and the fix.
         why: String,
     },
+    /// What is not an id of a user.
+    #[error("{0}")]
+    UserId(String),
+    /// An id whose data is refused.
+    #[error(
+        "the data of \"{id}\" is refused, for the id is suppressed: `taghouse suppress lift` takes it again"
+    )]
+    Suppressed {
+        /// The id.
+        id: String,
+    },
+    /// A receipt that is none of ours.
+    #[error("the receipt {0} cannot be read: restore the catalog from a backup")]
+    Receipt(String),
     /// Nothing would be left, and nobody said that this is meant.
     #[error(
         "the files name no source, tag or crowd, so pruning would delete all {deleted} of \"{app}\", and nothing was changed: \
@@ -302,6 +316,8 @@ impl Error {
             Self::StoredDefinitions { .. }
             | Self::Refused(_)
             | Self::OtherApp { .. }
+            | Self::UserId(_)
+            | Self::Suppressed { .. }
             | Self::NothingLeft { .. } => ErrorKind::Invalid,
             Self::NeverGiven { .. } | Self::HoldsNoPosition { .. } => ErrorKind::Invalid,
             Self::Behind { .. } => ErrorKind::Unavailable,
@@ -321,6 +337,7 @@ impl Error {
             Self::UnreadDefinitions { .. } | Self::CatalogLate | Self::Trail(_) => {
                 ErrorKind::Unavailable
             }
+            Self::Receipt(_) => ErrorKind::Corrupt,
             Self::LandingBrokeOff(_)
             | Self::BackupBrokeOff(_)
             | Self::Export(_)

@@ -62,6 +62,7 @@ impl Engine {
         user: &str,
     ) -> Result<bool> {
         let app = &definitions.app.id;
+        self.refuse_suppressed(app, [id, user]).await?;
         let refused = |why: String| Error::LinkRefused { id: id.to_owned(), why };
         let Some(rules) = &definitions.app.identities else {
             let why = "the app links no ids: add `identities: {}` to its definition".to_owned();
@@ -110,7 +111,10 @@ impl Engine {
         self.by_hand(app, RecordBody::Unlinked { id: id.to_owned() }).await
     }
 
-    async fn landed_identities(self: &Arc<Self>, app: &AppId) -> Result<Arc<AppIdentities>> {
+    pub(crate) async fn landed_identities(
+        self: &Arc<Self>,
+        app: &AppId,
+    ) -> Result<Arc<AppIdentities>> {
         self.land(app, &CancellationToken::new()).await?;
         Ok(self.identities.of(app).await?)
     }

@@ -197,6 +197,7 @@ impl Memory {
                 totals.landed.attributes += landed.attributes;
                 totals.landed.rejected += landed.rejected;
                 totals.landed.filtered += landed.filtered;
+                totals.landed.suppressed += landed.suppressed;
                 totals.landed.changes += landed.changes;
                 totals.landed.duplicates += landed.duplicates;
                 totals.landed.position = landed.position;

@@ -45,6 +45,7 @@ pub(crate) fn ingested(report: &taghouse_ingest::IngestReport) -> TaskResult {
         rejected_total: report.rejected_rows(),
         replaced: report.replaced,
         filtered: report.filtered,
+        suppressed: report.suppressed,
         duplicates: report.duplicates,
         batches: report.batches,
         elapsed_ms: report.elapsed_ms,

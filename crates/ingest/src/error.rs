@@ -92,6 +92,24 @@ pub enum Error {
         /// What was found.
         detail: String,
     },
+    /// The list of ids whose data is refused is not one of ours.
+    #[error(
+        "the suppressed ids of app \"{app}\" cannot be read (pointer \"{pointer}\"): restore the catalog from a backup"
+    )]
+    Suppressed {
+        /// Id of the app.
+        app: String,
+        /// The name of the catalog's pointer.
+        pointer: String,
+    },
+    /// While files were read, ids were suppressed, or taken again; nothing was committed.
+    #[error(
+        "ids of app \"{app}\" were suppressed, or taken again, while the files were read: nothing was ingested; ingest them again"
+    )]
+    SuppressedMeanwhile {
+        /// Id of the app.
+        app: String,
+    },
     /// The run was cancelled; nothing was committed.
     #[error("the run was cancelled: nothing was ingested")]
     Cancelled,
@@ -126,9 +144,11 @@ impl Error {
             Self::Invalid(_) | Self::Path { .. } | Self::TooManyRejects { .. } => {
                 ErrorKind::Invalid
             }
-            Self::LogBehind { .. } | Self::Record { .. } | Self::IdsDamaged { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::LogBehind { .. }
+            | Self::Record { .. }
+            | Self::IdsDamaged { .. }
+            | Self::Suppressed { .. } => ErrorKind::Corrupt,
+            Self::SuppressedMeanwhile { .. } => ErrorKind::Conflict,
             Self::Ids { .. } | Self::Cancelled => ErrorKind::Unavailable,
             Self::Lake(e) => e.kind(),
             Self::Identities(e) => e.kind(),

@@ -5,9 +5,10 @@ use crate::dedup::RunIds;
 use crate::duplicates::{Dropped, drop_known};
 use crate::file_batches::{BATCH_POINTER, FileBatches};
 use crate::landed_ids::{self, Replaced};
+use crate::suppressed::{SuppressedIds, Suppressions};
 use crate::table_writers::{Files, Tables};
 use crate::turns::Turns;
-use crate::{IngestReport, Result};
+use crate::{Error, IngestReport, Result};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -34,20 +35,33 @@ pub(crate) struct Batch<'r> {
     pub(crate) days: BTreeSet<i32>,
 }
 
+/// Where a run lands, and what must hold for it.
+pub(crate) struct Places<'r> {
+    pub(crate) catalog: &'r dyn Catalog,
+    pub(crate) lake: &'r Lake,
+    pub(crate) turns: &'r Turns,
+    pub(crate) suppressions: &'r Suppressions,
+    /// By which the rows were read.
+    pub(crate) suppressed: &'r Arc<SuppressedIds>,
+}
+
 impl Batch<'_> {
     /// Lands it; the report is told what was left out. After an error nothing has landed, and the
     /// files are gone.
     pub(crate) async fn land(
         mut self,
-        catalog: &dyn Catalog,
-        lake: &Lake,
-        turns: &Turns,
+        places: &Places<'_>,
         report: &mut IngestReport,
     ) -> Result<()> {
+        let Places { catalog, lake, turns, .. } = places;
         // From the look-up to the commit, so that of two rows of one id only one lands. Those of live
         // calls that are admitted and have not landed are not looked up: they take a turn of their
         // own later, find these here, and drop theirs.
         let _turn = turns.take(self.app).await;
+        if let Err(e) = self.holds(places).await {
+            self.files.discard(lake).await;
+            return Err(e);
+        }
         let replaced = Arc::new(Replaced {
             source: self.source.clone(),
             files: self.earlier.keys().cloned().collect(),
@@ -96,6 +110,16 @@ impl Batch<'_> {
         }
         commit.commit().await?;
         Ok(())
+    }
+
+    /// Whose data is refused may have changed since the rows were read; from here on it does not, for
+    /// that takes a turn too.
+    async fn holds(&self, places: &Places<'_>) -> Result<()> {
+        let now = places.suppressions.of(self.app).await?;
+        if Arc::ptr_eq(&now, places.suppressed) {
+            return Ok(());
+        }
+        Err(Error::SuppressedMeanwhile { app: self.app.to_string() })
     }
 
     /// Takes rows whose ids have landed before out of the files.

@@ -10,6 +10,7 @@ use crate::ledger::{Ledger, Standing};
 use crate::mapping::Mapping;
 use crate::row_checks::check_time;
 use crate::row_reader::{Chunk, RowReader};
+use crate::suppressed::SuppressedIds;
 use crate::table_columns::Schemas;
 use crate::{Error, Result, csv, jsonl, parquet};
 use encoding_rs::Encoding;
@@ -57,6 +58,8 @@ pub(crate) struct ReadingJob {
     pub(crate) now_ms: TimestampMs,
     /// What dates rows without a time of their own; `None`: the ingestion.
     pub(crate) file_times: Option<FileTimes>,
+    /// Whose rows go nowhere.
+    pub(crate) suppressed: Arc<SuppressedIds>,
 }
 
 /// The parts of one file.
@@ -78,7 +81,7 @@ pub(crate) fn start(job: ReadingJob) -> mpsc::Receiver<FileParts> {
 
 fn read_files(job: &ReadingJob, next: &Mutex<usize>, handed: &mpsc::Sender<FileParts>) {
     let mut rows = match RowReader::new(&job.mapping, &job.schemas, job.now_ms) {
-        Ok(rows) => Some(rows),
+        Ok(rows) => Some(rows.suppressing(job.suppressed.clone())),
         Err(e) => {
             tracing::error!(error = %e, "the table's schema is not the mapping's");
             None

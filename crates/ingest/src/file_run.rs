@@ -9,7 +9,7 @@
 
 use crate::admitted::Followed;
 use crate::dedup::RunIds;
-use crate::file_commit::Batch;
+use crate::file_commit::{Batch, Places};
 use crate::file_list;
 use crate::file_read::{self, FilePart, FileParts, ReadingJob};
 use crate::file_time::FileTimes;
@@ -20,6 +20,7 @@ use crate::mapping::Mapping;
 use crate::report::is_over;
 use crate::row_reader::Chunk;
 use crate::row_tally::RowTally;
+use crate::suppressed::Suppressions;
 use crate::table_writers::{Files, Tables, Writers};
 use crate::turns::Turns;
 use crate::{Error, FailedFile, IngestOptions, IngestProgress, IngestReport, Landing, Result};
@@ -67,12 +68,14 @@ pub struct FileIngest {
     turns: Arc<Turns>,
     followed: Followed,
     identities: Option<Arc<Identities>>,
+    suppressions: Arc<Suppressions>,
 }
 
 impl FileIngest {
     /// `clock` gives the time of receipt; rows that lie after it are rejected.
     pub fn new(catalog: Arc<dyn Catalog>, lake: Arc<Lake>, clock: Arc<dyn Clock>) -> Self {
         Self {
+            suppressions: Arc::new(Suppressions::new(catalog.clone())),
             catalog,
             lake,
             clock,
@@ -89,6 +92,7 @@ impl FileIngest {
             turns: landing.turns.clone(),
             followed: landing.followed.clone(),
             identities: Some(landing.identities.clone()),
+            suppressions: landing.suppressions.clone(),
             ..self
         }
     }
@@ -121,6 +125,7 @@ impl FileIngest {
         let listed = list(source, files).await?;
         let tables = Tables::ensure(&self.lake, app, definitions).await?;
         let ledger = Ledger::new(self.catalog.ingested_files(app, &source.name).await?);
+        let suppressed = self.suppressions.of(app).await?;
         let encoding = source.encoding.as_deref();
         let zone = &definitions.app.time_zone;
         let job = ReadingJob {
@@ -132,6 +137,7 @@ impl FileIngest {
             schemas: tables.schemas(),
             now_ms,
             file_times: source.file_time.map(|by| FileTimes { by, zone: zone.clone() }),
+            suppressed: suppressed.clone(),
         };
 
         // 2. Read and write all files. Nothing points at the data files yet.
@@ -146,7 +152,14 @@ impl FileIngest {
 
         // 3. Land them by one commit.
         if !batch.landed.is_empty() {
-            batch.land(self.catalog.as_ref(), &self.lake, &self.turns, &mut report).await?;
+            let places = Places {
+                catalog: self.catalog.as_ref(),
+                lake: &self.lake,
+                turns: &self.turns,
+                suppressions: &self.suppressions,
+                suppressed: &suppressed,
+            };
+            batch.land(&places, &mut report).await?;
             report.batches = 1;
             if let Some(identities) = &self.identities {
                 identities.forget_known(app);
@@ -377,9 +390,9 @@ impl<'r> FileRun<'r> {
             size_bytes: fingerprint.size_bytes,
             checksum: fingerprint.checksum,
             rows: tally.rows,
-            accepted: tally.rows - tally.rejected - tally.filtered - duplicates,
+            accepted: tally.rows - tally.rejected - tally.filtered - tally.suppressed - duplicates,
             rejected: tally.rejected,
-            filtered: tally.filtered,
+            filtered: tally.filtered + tally.suppressed,
             duplicates,
             batch: 0,
             ingested_ms: self.now_ms,
@@ -395,6 +408,7 @@ impl<'r> FileRun<'r> {
         report.rows += tally.rows;
         report.attributes += attributes;
         report.filtered += tally.filtered;
+        report.suppressed += tally.suppressed;
         report.replaced += tally.replaced;
         report.duplicates += duplicates;
         for (event, count) in events {

@@ -18,6 +18,7 @@ use crate::live_totals::{
 use crate::pending::{Batches, Pending, identified};
 use crate::seen::remember_landed;
 use crate::stretch::Stretch;
+use crate::suppressed::Suppressions;
 use crate::table_writers::{Files, Tables, Writers};
 use crate::turns::Turns;
 use crate::waiting::{LandingTrigger, Waiting};
@@ -43,7 +44,7 @@ pub struct Landing {
     lake: Arc<Lake>,
     log: Arc<dyn EventLog>,
     ids: Arc<MessageIds>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// One landing of an app at a time, with what it remembers.
     apps: Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<Memory>>>>,
     waiting: Waiting,
@@ -52,6 +53,7 @@ pub struct Landing {
     pub(crate) turns: Arc<Turns>,
     pub(crate) followed: Followed,
     pub(crate) identities: Arc<Identities>,
+    pub(crate) suppressions: Arc<Suppressions>,
 }
 
 /// What ends the admission of records.
@@ -75,6 +77,7 @@ impl Landing {
     ) -> Self {
         Self {
             identities: Arc::new(Identities::new(lake.clone())),
+            suppressions: Arc::new(Suppressions::new(catalog.clone())),
             catalog,
             lake,
             log,
@@ -358,7 +361,8 @@ impl Landing {
             Some(pending) => pending,
             None => {
                 let schemas = Tables::ensure(&self.lake, app, definitions).await?.schemas();
-                Pending::new(definitions, pointer, schemas, identities)?
+                let suppressed = self.suppressions.of(app).await?;
+                Pending::new(definitions, pointer, schemas, identities, suppressed)?
             }
         };
         let (mut pending, stretch) = identified(pending, stretch).await?;

@@ -10,12 +10,14 @@ use crate::log_record::{LogRecord, RecordBody};
 use crate::mapping::{MappedColumn, Mapping, clears};
 use crate::reject::{Fault, Reason, RejectBuilder, RowPlace, quoted};
 use crate::row_checks::{admit, check_time};
+use crate::suppressed::SuppressedIds;
 use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, RowHead, Schemas};
 use crate::topic_progress::TopicTotals;
 use crate::topic_rows::{TopicBuilt, TopicRows, in_order};
 use arrow::array::RecordBatch;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use taghouse_model::{MAX_TEXT_BYTES, TimestampMs};
 use taghouse_rules::reader::{Cell, Parsed};
 use taghouse_rules::{BlankCells, Definitions, SourceDefinition};
@@ -32,6 +34,8 @@ pub struct Landed {
     pub rejected: u64,
     /// Messages that a filter left out.
     pub filtered: u64,
+    /// Messages of ids whose data is refused: nothing of them is kept.
+    pub suppressed: u64,
     /// Rows of `user_changes`: values changed by hand, and users who went.
     pub changes: u64,
     /// Messages dropped because their id came in before, within 24 h.
@@ -49,6 +53,7 @@ impl Landed {
         self.attributes += more.attributes;
         self.rejected += more.rejected;
         self.filtered += more.filtered;
+        self.suppressed += more.suppressed;
         self.changes += more.changes;
         self.duplicates += more.duplicates;
         self.replaced += more.replaced;
@@ -80,6 +85,8 @@ pub(crate) struct LiveRows {
     attribute_positions: Vec<u64>,
     counts: Landed,
     refused: u64,
+    /// Whose messages go nowhere.
+    suppressed: Arc<SuppressedIds>,
 }
 
 /// The rows of a stretch, as batches of the tables, and their counts.
@@ -220,7 +227,11 @@ impl<'r> Sender<'r> {
 }
 
 impl LiveRows {
-    pub(crate) fn new(definitions: &Definitions, schemas: Schemas) -> Result<Self> {
+    pub(crate) fn new(
+        definitions: &Definitions,
+        schemas: Schemas,
+        suppressed: Arc<SuppressedIds>,
+    ) -> Result<Self> {
         let source = live_source(definitions)?;
         let source_name = source.name.clone();
         let blank_clears = source.blank == BlankCells::Clear;
@@ -243,7 +254,8 @@ impl LiveRows {
             .into_iter()
             .map(|(name, ty)| (name.to_string(), MappedColumn::named(name, ty, zone)));
         Ok(Self {
-            topics: TopicRows::new(definitions, &schemas)?,
+            topics: TopicRows::new(definitions, &schemas, suppressed.clone())?,
+            suppressed,
             live: LiveSources::of(definitions, &source_name),
             elsewhere: elsewhere.collect(),
             blank_clears,
@@ -284,8 +296,7 @@ impl LiveRows {
             self.topics.push(position, record.received_at_ms, topic, is_new);
             return Pushed::Nothing;
         }
-        if !is_new {
-            self.counts.duplicates += 1;
+        if self.passes_over(record, is_new) {
             return Pushed::Nothing;
         }
         self.counts.replaced += u64::from(record.replaced);
@@ -348,6 +359,14 @@ impl LiveRows {
                 Pushed::Nothing
             }
         }
+    }
+
+    /// Counts what is left out before it is looked at.
+    fn passes_over(&mut self, record: &LogRecord, is_new: bool) -> bool {
+        let suppressed = is_new && self.suppressed.refuses(record);
+        self.counts.duplicates += u64::from(!is_new);
+        self.counts.suppressed += u64::from(suppressed);
+        !is_new || suppressed
     }
 
     /// A link that a record asks for is none, for this reason; the rest of it holds.

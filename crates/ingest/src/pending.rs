@@ -8,6 +8,7 @@ use crate::linking::Linker;
 use crate::live_rows::{Built, Landed, LiveRows};
 use crate::live_totals::{LANDED_AT_ONCE, position};
 use crate::stretch::{Stretch, Taken, TakenInto};
+use crate::suppressed::SuppressedIds;
 use crate::table_columns::Schemas;
 use crate::topic_progress::{TopicSources, TopicTotals};
 use arrow::array::RecordBatch;
@@ -64,6 +65,7 @@ impl Pending {
         pointer: Option<Pointer>,
         schemas: Schemas,
         identities: Arc<AppIdentities>,
+        suppressed: Arc<SuppressedIds>,
     ) -> Result<Self> {
         // What was decided and did not land is decided by this, as it was before.
         identities.roll_back(position(pointer.as_ref()));
@@ -87,7 +89,7 @@ impl Pending {
             links: Vec::new(),
             linker: Linker::new(definitions, identities),
             ids: HashSet::new(),
-            rows: LiveRows::new(definitions, schemas)?,
+            rows: LiveRows::new(definitions, schemas, suppressed)?,
         })
     }
 
@@ -100,7 +102,9 @@ impl Pending {
     pub(crate) fn landed_calls(&self) -> Landed {
         let mut calls = self.landed;
         for totals in self.topic_totals.values() {
-            calls.filtered = calls.filtered.saturating_sub(totals.filtered);
+            let left_out = calls.filtered + calls.suppressed;
+            calls.filtered = left_out.saturating_sub(totals.filtered);
+            calls.suppressed = 0;
             calls.duplicates = calls.duplicates.saturating_sub(totals.duplicates);
             calls.rejected = calls.rejected.saturating_sub(totals.rejected);
         }

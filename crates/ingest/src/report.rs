@@ -29,7 +29,7 @@ pub struct IngestProgress {
     pub bytes_total: u64,
 }
 
-/// What a run has done. `rows` = accepted + rejected + filtered + duplicates, where accepted rows
+/// What a run has done. `rows` = accepted + rejected + filtered + suppressed + duplicates, where accepted rows
 /// gave an event, attributes or both.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct IngestReport {
@@ -57,6 +57,8 @@ pub struct IngestReport {
     pub replaced: u64,
     /// Rows that a filter left out.
     pub filtered: u64,
+    /// Rows of ids whose data is refused: nothing of them is kept.
+    pub suppressed: u64,
     /// Rows dropped because an earlier row of the run, or one that landed before on a day of the
     /// run's rows, has their message id.
     pub duplicates: u64,

@@ -7,11 +7,13 @@ use crate::placed::{FolderCells, Placed};
 use crate::reject::{Fault, Reason, RejectBuilder, RowPlace, quoted};
 use crate::row_checks::{MAX_MESSAGE_ID_BYTES, admit, check_time, id_of, name_event, read_user_id};
 use crate::row_tally::RowTally;
+use crate::suppressed::SuppressedIds;
 use crate::table_columns::{Accepted, AttributeBuilder, EventBuilder, RowHead, Schemas};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::Arc;
 use taghouse_model::TimestampMs;
 use taghouse_rules::reader::{Parsed, read_instant};
 use xxhash_rust::xxh3::xxh3_128;
@@ -49,6 +51,17 @@ pub(crate) struct RowReader {
     now_ms: TimestampMs,
     /// What the file dates its rows by, if it does.
     file_ms: Option<TimestampMs>,
+    /// Whose rows go nowhere.
+    suppressed: Arc<SuppressedIds>,
+}
+
+/// What becomes of a row that can be read.
+enum Fate {
+    Taken,
+    /// A filter leaves it out.
+    Filtered,
+    /// Its user's data is refused.
+    Suppressed,
 }
 
 impl RowReader {
@@ -73,7 +86,13 @@ impl RowReader {
             id_digits: FILE_DIGITS,
             now_ms,
             file_ms: None,
+            suppressed: Arc::default(),
         })
+    }
+
+    /// Rows of these ids go nowhere; they are counted.
+    pub(crate) fn suppressing(self, suppressed: Arc<SuppressedIds>) -> Self {
+        Self { suppressed, ..self }
     }
 
     /// The rows that follow are those of this file, whose folders give these columns, and which
@@ -143,9 +162,24 @@ impl RowReader {
         self.tally.filtered += 1;
     }
 
+    /// Whether the id's data is refused.
+    pub(crate) fn refuses(&self, id: &str) -> bool {
+        self.suppressed.holds(id)
+    }
+
+    /// Counts a row of such an id.
+    pub(crate) fn pass_over_suppressed(&mut self) {
+        self.tally.rows += 1;
+        self.tally.suppressed += 1;
+    }
+
     /// Takes a row that was refused when it came in.
     pub(crate) fn push_refused(&mut self, number: u64, reason: &str, detail: &str, raw: &[u8]) {
         self.tally.rows += 1;
+        if self.suppressed.may_be_named_in(raw) {
+            self.tally.suppressed += 1;
+            return;
+        }
         self.tally.rejected += 1;
         let place = RowPlace {
             source: self.mapping.source.as_str(),
@@ -187,8 +221,9 @@ impl RowReader {
         };
         self.folders = folders;
         match read {
-            Ok(true) => self.tally.replaced += u64::from(row.replaced()),
-            Ok(false) => self.tally.filtered += 1,
+            Ok(Fate::Taken) => self.tally.replaced += u64::from(row.replaced()),
+            Ok(Fate::Filtered) => self.tally.filtered += 1,
+            Ok(Fate::Suppressed) => self.tally.suppressed += 1,
             Err(fault) => self.reject(number, &fault, &row.raw()),
         }
     }
@@ -196,6 +231,10 @@ impl RowReader {
     /// Takes a row that could not even be read.
     pub(crate) fn push_broken(&mut self, number: u64, fault: &Fault, raw: &[u8]) {
         self.tally.rows += 1;
+        if self.suppressed.may_be_named_in(raw) {
+            self.tally.suppressed += 1;
+            return;
+        }
         self.reject(number, fault, raw);
     }
 
@@ -211,7 +250,7 @@ impl RowReader {
     }
 
     /// As [`Self::read`], without the texts that are no value.
-    fn read_known(&mut self, number: u64, row: &impl Row) -> Result<bool, Fault> {
+    fn read_known(&mut self, number: u64, row: &impl Row) -> Result<Fate, Fault> {
         if self.mapping.null_values.is_empty() {
             return self.read(number, row);
         }
@@ -221,9 +260,12 @@ impl RowReader {
         read
     }
 
-    /// `Ok(false)`: filtered out.
-    fn read(&mut self, number: u64, row: &impl Row) -> Result<bool, Fault> {
+    fn read(&mut self, number: u64, row: &impl Row) -> Result<Fate, Fault> {
         let user_id = read_user_id(&self.mapping, row)?;
+        // First of all: nothing that the row says is to be kept, not even what is wrong with it.
+        if self.suppressed.holds(&user_id) {
+            return Ok(Fate::Suppressed);
+        }
         let time = self.read_time(row)?;
         let message_id = self.read_message_id(number, row)?;
         let mut values = Vec::with_capacity(self.mapping.properties.len() + 3);
@@ -243,7 +285,7 @@ impl RowReader {
             values.push(event.clone().map_or(Parsed::None, Parsed::Text));
         }
         if !admit(&self.mapping, &values)? {
-            return Ok(false);
+            return Ok(Fate::Filtered);
         }
         let message_id = match &message_id {
             Some(given) => {
@@ -280,7 +322,7 @@ impl RowReader {
             self.attributes.push_user(&head, self.accepted_rows);
         }
         self.accepted_rows += 1;
-        Ok(true)
+        Ok(Fate::Taken)
     }
 
     fn read_time(&mut self, row: &impl Row) -> Result<TimestampMs, Fault> {

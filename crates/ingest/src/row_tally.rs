@@ -17,6 +17,8 @@ pub(crate) struct RowTally {
     pub(crate) rows: u64,
     pub(crate) filtered: u64,
     pub(crate) rejected: u64,
+    /// Of ids whose data is refused.
+    pub(crate) suppressed: u64,
     /// Halves of surrogate pairs that were replaced, in rows that were taken.
     pub(crate) replaced: u64,
     /// The rejected rows by reason.
@@ -39,6 +41,7 @@ impl RowTally {
         self.rows += other.rows;
         self.filtered += other.filtered;
         self.rejected += other.rejected;
+        self.suppressed += other.suppressed;
         self.replaced += other.replaced;
         for (reason, rows) in &other.reasons {
             self.reasons

@@ -8,6 +8,7 @@ use crate::mapping::Mapping;
 use crate::reject::{Fault, Reason, RejectBuilder, RowPlace};
 use crate::row_checks::check_time;
 use crate::row_reader::RowReader;
+use crate::suppressed::SuppressedIds;
 use crate::table_columns::{Accepted, Schemas};
 use crate::topic_progress::TopicTotals;
 use crate::topic_record::{TopicContent, TopicRecord};
@@ -16,6 +17,7 @@ use arrow::array::RecordBatch;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use taghouse_model::TimestampMs;
 use taghouse_rules::reader::Cell;
 use taghouse_rules::{Definitions, RECORD_KEY, SourceFormat};
@@ -30,6 +32,7 @@ pub(crate) struct TopicRows {
     /// Topic and partition of the record that is read.
     partition: String,
     schemas: Schemas,
+    suppressed: Arc<SuppressedIds>,
 }
 
 /// Reads the records of one source.
@@ -61,7 +64,11 @@ pub(crate) struct TopicBuilt {
 }
 
 impl TopicRows {
-    pub(crate) fn new(definitions: &Definitions, schemas: &Schemas) -> Result<Self> {
+    pub(crate) fn new(
+        definitions: &Definitions,
+        schemas: &Schemas,
+        suppressed: Arc<SuppressedIds>,
+    ) -> Result<Self> {
         let mut sources = BTreeMap::new();
         for source in definitions.sources.values() {
             if source.format != SourceFormat::Kafka {
@@ -71,7 +78,7 @@ impl TopicRows {
             let key = mapping.slots.iter().position(|slot| slot.column == RECORD_KEY);
             let rows = SourceRows {
                 slots: JsonSlots::new(&mapping),
-                reader: RowReader::new(&mapping, schemas, 0)?,
+                reader: RowReader::new(&mapping, schemas, 0)?.suppressing(suppressed.clone()),
                 key,
                 event_positions: Vec::new(),
                 attribute_positions: Vec::new(),
@@ -85,6 +92,7 @@ impl TopicRows {
             landed: Landed::default(),
             partition: String::new(),
             schemas: schemas.clone(),
+            suppressed,
         })
     }
 
@@ -140,6 +148,13 @@ impl TopicRows {
             TopicContent::Unreadable { raw, .. } => raw,
             TopicContent::Tombstone => "",
         };
+        if self.suppressed.may_be_named_in(raw.as_bytes()) {
+            self.landed.suppressed += 1;
+            if let Some(totals) = self.totals.get_mut(&record.source) {
+                totals.filtered += 1;
+            }
+            return;
+        }
         let place = RowPlace {
             source: &record.source,
             file: Some(&self.partition),
@@ -167,12 +182,14 @@ impl TopicRows {
             let chunk = rows.reader.finish()?;
             let tally = &chunk.tally;
             totals.rejected += tally.rejected;
-            totals.filtered += tally.filtered;
-            totals.accepted += tally.rows.saturating_sub(tally.rejected + tally.filtered);
+            let left_out = tally.filtered + tally.suppressed;
+            totals.filtered += left_out;
+            totals.accepted += tally.rows.saturating_sub(tally.rejected + left_out);
             landed.events += chunk.accepted.events.num_rows() as u64;
             landed.attributes += chunk.accepted.attributes.num_rows() as u64;
             landed.rejected += tally.rejected;
             landed.filtered += tally.filtered;
+            landed.suppressed += tally.suppressed;
             landed.replaced += tally.replaced;
             rejected.push(chunk.rejected);
             batches.push(TopicBatch {
@@ -221,6 +238,10 @@ impl SourceRows {
                 return self.reader.push_refused(offset, reason, detail, raw.as_bytes());
             }
         };
+        // The key may be all that tells whose the record is.
+        if key.is_some_and(|key| self.reader.refuses(key)) {
+            return self.reader.pass_over_suppressed();
+        }
         let line = JsonLine::of(value);
         let max_future_ms = self.reader.mapping().max_future_ms;
         let checked = check_time(time_ms, received_ms, max_future_ms).map(drop);

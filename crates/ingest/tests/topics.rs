@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use house::{Counting, House, NOW_MS, definitions};
 use std::sync::{Arc, Mutex};
 use taghouse_ingest::{
-    Admitted, Follower, Landed, Landing, LiveCall, LogRecord, TopicPlace, TopicTotals,
+    Admitted, Follower, Landed, Landing, LiveCall, LogRecord, Suppress, TopicPlace, TopicTotals,
     topic_progress,
 };
 use taghouse_log::EventLog;
@@ -274,4 +274,47 @@ async fn a_record_whose_source_is_gone_is_rejected() {
         [format!("orders|orders/0|0|unknown_source|{GOOD}")]
     );
     assert_eq!(shop.totals("orders").await.rejected, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_suppressed_id_is_kept_also_after_a_crash() {
+    let shop = Shop::open().await;
+    shop.orders(&[Order(0, Some("ann"), Some(GOOD))]).await;
+    let end = shop.log.end(&shop.house.app).await.unwrap();
+    let ids = ["ann".to_owned(), "u1".to_owned()];
+    let changed = shop
+        .landing
+        .suppress(&shop.definitions, end, &ids, Suppress::Begin, &Counting::new())
+        .await
+        .unwrap();
+    assert_eq!(changed, ids, "and what came before has landed");
+    assert_eq!(shop.house.rows("events", &["user_id"]).await, ["ann"]);
+    assert_eq!(shop.admit().await, ["0..1 1:orders/0:000000000000 1:ann"]);
+
+    shop.call("m1").await;
+    shop.orders(&[
+        Order(1, Some("ann"), Some(GOOD)),
+        Order(2, Some("ann"), Some("no json")),
+        Order(3, Some("ann"), Some(r#"{"what":"order","line":{"amount":-1}}"#)),
+        Order(4, Some("bob"), Some(GOOD)),
+        Order(5, Some("cid"), Some(r#"{"of":"ann","what":broken"#)),
+    ])
+    .await;
+    let told = shop.admit().await;
+    assert_eq!(told, ["1..7 6:orders/0:000000000004 6:bob"]);
+    let shop = shop.crash();
+    assert_eq!(shop.admit().await, told, "it is decided as before");
+    let landed = shop.land().await;
+    assert_eq!((landed.events, landed.attributes, landed.rejected), (1, 1, 0));
+    assert_eq!(landed.suppressed, 5);
+    assert_eq!(shop.totals("orders").await.filtered, 4);
+    assert!(shop.house.rows("rejected_events", &["raw"]).await.is_empty());
+
+    let end = shop.log.end(&shop.house.app).await.unwrap();
+    let (landing, entropy) = (&shop.landing, Counting::new());
+    let lifted = landing.suppress(&shop.definitions, end, &ids, Suppress::Lift, &entropy).await;
+    assert_eq!(lifted.unwrap(), ids);
+    shop.orders(&[Order(6, Some("ann"), Some(GOOD))]).await;
+    assert_eq!(shop.land().await.events, 1);
+    assert_eq!(shop.house.rows("events", &["user_id"]).await, ["ann", "ann", "bob"]);
 }

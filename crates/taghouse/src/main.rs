@@ -23,7 +23,7 @@ mod table;
 mod wiring;
 
 use anyhow::{Result, anyhow, bail};
-use args::{Cli, Command, IdentityAction, KeyAction, SinkAction, VersionAction};
+use args::{Cli, Command, IdentityAction, KeyAction, SinkAction, SuppressAction, VersionAction};
 use client::Client;
 use command::Context;
 use lock::{Acquired, FolderLock, Holder, Unwritable};
@@ -231,7 +231,7 @@ async fn ask(cli: &Cli, background: &Handle, slot: &mut Option<FolderLock>) -> R
                 opened.local_key.clone(),
             );
             let done = dispatch(&context(client, true), &cli.command).await;
-            if done.is_ok() && matches!(cli.command, Command::Delete { .. }) {
+            if done.is_ok() && deletes(&cli.command) {
                 // A server does it in the background; here it is done now.
                 opened.server.engine.users.tidy().await?;
             }
@@ -271,12 +271,24 @@ async fn read(cli: &Cli, unwritable: Unwritable, background: &Handle) -> Result<
     done
 }
 
+/// Whether the command deletes users.
+fn deletes(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Delete { .. }
+            | Command::Suppress { action: SuppressAction::Add { delete: true, .. } }
+    )
+}
+
 /// Whether the command changes nothing.
 fn reads(command: &Command) -> bool {
     match command {
         Command::Apply(arguments) => arguments.dry_run,
         Command::Keys { action } => matches!(action, None | Some(KeyAction::List)),
         Command::Identities { action } => matches!(action, IdentityAction::Show { .. }),
+        Command::Suppress { action } => {
+            matches!(action, SuppressAction::List { .. } | SuppressAction::Check { .. })
+        }
         Command::Sinks { action } => {
             matches!(action, SinkAction::Deliveries { .. } | SinkAction::DeadLetters { .. })
         }
@@ -302,6 +314,7 @@ fn reads(command: &Command) -> bool {
         | Command::Runs
         | Command::Status
         | Command::Limits
+        | Command::Receipts { .. }
         | Command::Audit(_)
         | Command::Sources
         | Command::Files(_)
@@ -379,6 +392,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Import(_) => "import",
         Command::Versions { .. } => "versions",
         Command::Delete { .. } => "delete",
+        Command::Suppress { .. } => "suppress",
+        Command::Receipts { .. } => "receipts",
         Command::Compact { .. } => "compact",
         Command::Backup { .. } => "backup",
         Command::Restore { .. } => "restore",
@@ -416,6 +431,10 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         Command::Import(arguments) => command::import::import(context, arguments).await,
         Command::Versions { action } => command::versions::versions(context, action).await,
         Command::Delete { users } => command::users::delete(context, users).await,
+        Command::Suppress { action } => command::privacy::suppress(context, action).await,
+        Command::Receipts { id, limit } => {
+            command::privacy::receipts(context, id.as_deref(), *limit as usize).await
+        }
         Command::Compact { expire } => command::users::compact(context, expire.as_deref()).await,
         Command::Count { expression, strict_as_of } => {
             command::ask::count(context, expression, *strict_as_of).await

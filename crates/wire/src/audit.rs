@@ -12,7 +12,7 @@ pub struct AuditLine {
     /// The key's id; `local`: a command of the server's machine; `serve`: the server itself.
     pub actor: String,
     /// `definitions.apply`, `key.create`, `key.revoke`, `ingest`, `upload`, `produce`, `change`,
-    /// `delete`, `compact`, `export`, `cancel` or `refused`.
+    /// `delete`, `suppress`, `lift`, `compact`, `export`, `cancel` or `refused`.
     pub action: String,
     /// The thing that was acted on.
     pub subject: String,

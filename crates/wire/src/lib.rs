@@ -36,6 +36,7 @@ mod overlap;
 mod page;
 mod parity;
 mod person;
+mod privacy;
 mod production;
 pub mod reading;
 mod report;
@@ -89,6 +90,10 @@ pub use parity::{ParityExample, ParityReport, ParityRequest, ParityStanding, Par
 pub use person::{
     AttributeLine, CrowdLine, EndLine, EventLine, HandChangeLine, MembershipLine, TagLine,
     UserHead, UserLine,
+};
+pub use privacy::{
+    LiftRequest, NewReceipt, PrivacyReceipt, ReceiptKind, ReceiptList, ReceiptPlace, ReceiptRecord,
+    SuppressRequest, SuppressionAnswer, SuppressionBody, SuppressionList,
 };
 pub use production::ProduceRequest;
 pub use report::{

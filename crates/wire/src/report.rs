@@ -95,6 +95,9 @@ pub struct IngestReport {
     pub replaced: u64,
     /// Rows that a filter left out.
     pub filtered: u64,
+    /// Rows of suppressed ids: nothing of them is kept.
+    #[serde(default)]
+    pub suppressed: u64,
     /// Rows dropped because an earlier row, of this run or landed before, has their message id.
     pub duplicates: u64,
     /// Lake commits: 1, or 0 if no file was new.

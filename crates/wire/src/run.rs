@@ -1,6 +1,7 @@
 //! Runs and their tasks.
 
 use crate::TaskResult;
+use crate::shape::{RunState, TaskState};
 use serde::{Deserialize, Serialize};
 
 /// A run and its tasks.
@@ -8,10 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct RunBody {
     /// The id, as other calls take it.
     pub id: String,
-    /// `ingest`, `produce`, `compact` or `parity`.
+    /// `ingest`, `produce`, `refresh`, `import`, `compact` or `parity`.
     pub kind: String,
-    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or
-    /// `interrupted`.
+    /// Where it stands.
+    #[schema(value_type = RunState)]
     pub state: String,
     /// In the order in which they were planned.
     pub tasks: Vec<TaskBody>,
@@ -22,7 +23,8 @@ pub struct RunBody {
 pub struct TaskBody {
     /// The name, unique within the app.
     pub name: String,
-    /// `pending`, `running`, `succeeded`, `failed`, `skipped` or `cancelled`.
+    /// Where it stands.
+    #[schema(value_type = TaskState)]
     pub state: String,
     /// Units done, such as rows.
     pub done: u64,
@@ -45,10 +47,10 @@ pub struct TaskBody {
 pub struct RunLine {
     /// The id, as other calls take it.
     pub id: String,
-    /// `ingest`, `produce`, `compact` or `parity`.
+    /// `ingest`, `produce`, `refresh`, `import`, `compact` or `parity`.
     pub kind: String,
-    /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or
-    /// `interrupted`.
+    /// Where it stands.
+    #[schema(value_type = RunState)]
     pub state: String,
     /// When it began, ISO 8601, UTC.
     pub started: String,

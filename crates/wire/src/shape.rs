@@ -27,6 +27,12 @@ pub struct Edge;
 /// The role of a key.
 pub struct KeyRole;
 
+/// Where a run stands.
+pub struct RunState;
+
+/// Where a task of a run stands.
+pub struct TaskState;
+
 macro_rules! named {
     ($($shape:ident),+) => {
         $(impl ToSchema for $shape {
@@ -37,7 +43,7 @@ macro_rules! named {
     };
 }
 
-named!(Expression, UserId, TagValue, NewValue, Edge, KeyRole);
+named!(Expression, UserId, TagValue, NewValue, Edge, KeyRole, RunState, TaskState);
 
 fn plain(kind: Type, about: &str) -> Object {
     ObjectBuilder::new().schema_type(kind).description(Some(about)).build()
@@ -159,5 +165,30 @@ impl PartialSchema for Edge {
 impl PartialSchema for KeyRole {
     fn schema() -> RefOr<Schema> {
         one_word("What a key may do.", &["admin", "editor", "viewer", "write", "judge"])
+    }
+}
+
+impl PartialSchema for RunState {
+    fn schema() -> RefOr<Schema> {
+        one_word(
+            "Where a run stands. What is `interrupted` ended with its process.",
+            &[
+                "running",
+                "succeeded",
+                "succeeded_with_warnings",
+                "failed",
+                "cancelled",
+                "interrupted",
+            ],
+        )
+    }
+}
+
+impl PartialSchema for TaskState {
+    fn schema() -> RefOr<Schema> {
+        one_word(
+            "Where a task stands. What needs a task that failed is `skipped`.",
+            &["pending", "running", "succeeded", "failed", "skipped", "cancelled"],
+        )
     }
 }

@@ -16,6 +16,8 @@ pub struct DeleteRequest {
 /// What a deletion touched.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReceiptBody {
+    /// The id under which a receipt without ids and values is kept.
+    pub receipt: String,
     /// When, ISO 8601 with the app's offset.
     pub deleted_at: String,
     /// The ids that were deleted from the dictionary.

@@ -66,6 +66,7 @@ async fn changed(
         })
     });
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
+    engine.refuse_suppressed(app, changes.iter().map(|change| change.user.as_str())).await?;
     Ok(engine.users.change(app, definitions, changes, unknown).await?)
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct LandingBody {
     rejected: u64,
     /// Calls that a filter left out.
     filtered: u64,
+    /// Calls of suppressed ids: nothing of them is kept.
+    suppressed: u64,
     /// Rows of `user_changes`: values changed by hand, and users who were deleted or expired.
     changes: u64,
     /// Calls dropped because their message id had been received before.
@@ -49,6 +51,7 @@ pub(crate) async fn get(
         attributes: landed.attributes,
         rejected: landed.rejected,
         filtered: landed.filtered,
+        suppressed: landed.suppressed,
         changes: landed.changes,
         duplicates: landed.duplicates,
         position: landed.position,

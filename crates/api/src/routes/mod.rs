@@ -34,6 +34,7 @@ pub(crate) mod produce;
 pub(crate) mod questions;
 pub(crate) mod runs;
 pub(crate) mod sinks;
+pub(crate) mod suppressions;
 pub(crate) mod tags;
 pub(crate) mod top;
 pub(crate) mod track;

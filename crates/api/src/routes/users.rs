@@ -16,7 +16,11 @@ use taghouse_crowd::Question;
 use taghouse_engine::clock_text::local;
 use taghouse_engine::{Engine, named};
 use taghouse_model::{AppId, ErrorKind};
-use taghouse_wire::{CompactRequest, DeleteRequest, ReceiptBody, ReceiptTagBody, RunBody};
+use taghouse_users::Receipt;
+use taghouse_wire::{
+    CompactRequest, DeleteRequest, NewReceipt, ReceiptBody, ReceiptKind, ReceiptPlace,
+    ReceiptTagBody, RunBody,
+};
 
 /// A user in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -42,31 +46,41 @@ async fn deleted(
     let subject = subject(&users);
     let act = engine.begin(&caller.id, app, "delete", &subject).await?;
     let receipt = act.end(receipt(engine, caller, app, users).await).await?;
-    let position = receipt.0.log_position;
-    Ok(Written { answer: receipt, position })
+    let position = receipt.log_position;
+    Ok(Written { answer: Json(receipt), position })
 }
 
 /// Who is deleted, for the audit trail, which outlives them: whoever knows an id finds its line,
 /// and nobody learns an id from it.
 pub(crate) fn subject(users: &[String]) -> String {
-    let digests = users.iter().map(|user| {
-        let digest = Sha256::digest(user.as_bytes());
-        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    });
-    format!("{} users, sha256 {}", users.len(), named(digests))
+    format!("{} users, sha256 {}", users.len(), named(users.iter().map(|user| digest(user))))
 }
 
-async fn receipt(
+/// By which the audit trail and receipts name an id.
+pub(super) fn digest(id: &str) -> String {
+    Sha256::digest(id.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Deletes users; what was done is kept as a receipt.
+pub(super) async fn receipt(
     engine: &Engine,
     caller: &Caller,
     app: &AppId,
     users: Vec<String>,
-) -> Result<Json<ReceiptBody>, Problem> {
+) -> Result<ReceiptBody, Problem> {
     let definitions = engine.definitions(app).await?;
     let receipt = engine.delete_users(app, &users).await?;
+    let kept = NewReceipt {
+        kind: ReceiptKind::Deletion,
+        actor: caller.id.clone(),
+        digests: users.iter().map(|user| digest(user)).collect(),
+        places: deleted_places(&receipt),
+    };
+    let kept = engine.keep_receipt(app, kept).await?;
     let guard = caller.guard(&definitions);
     let tags = receipt.tags.into_iter().filter(|of| guard.mask(of.tag.as_str()).is_none());
-    Ok(Json(ReceiptBody {
+    Ok(ReceiptBody {
+        receipt: kept,
         deleted_at: local(receipt.deleted_ms, &definitions.app.time_zone),
         users: receipt.users,
         unknown: receipt.unknown,
@@ -81,7 +95,22 @@ async fn receipt(
         position: receipt.position,
         log_position: receipt.log_position,
         lake: "kept".into(),
-    }))
+    })
+}
+
+fn deleted_places(receipt: &Receipt) -> Vec<ReceiptPlace> {
+    let place = |place: &str, done: &str, count: Option<usize>| ReceiptPlace {
+        place: place.to_owned(),
+        done: done.to_owned(),
+        count: count.map(|count| count as u64),
+    };
+    vec![
+        place("tags", "values removed from every answer", Some(receipt.tags.len())),
+        place("crowds", "in no version of a crowd any more", None),
+        place("dictionary", "ids removed", Some(receipt.users.len())),
+        place("dead_letters", "removed", None),
+        place("lake", "rows kept; older ones make no user again", None),
+    ]
 }
 
 /// Deletes a user from all tags, crowd versions and the dictionary. The deletion is visible to

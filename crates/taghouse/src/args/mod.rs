@@ -16,7 +16,9 @@ pub(crate) use input::{Apply, Files, Ingest, Parity, Produce, Rejected};
 pub(crate) use insights::{Compare, CompareOrder, Effect, Group, Histogram, Lookalike, Overlap};
 pub(crate) use serve::{Demo, Serve, positive_seconds};
 pub(crate) use sinks::SinkAction;
-pub(crate) use users::{Change, Export, ExportFormat, IdentityAction, Tail, UserAction};
+pub(crate) use users::{
+    Change, Export, ExportFormat, IdentityAction, SuppressAction, Tail, UserAction,
+};
 pub(crate) use versions::VersionAction;
 
 use crate::configuration::ConfigAction;
@@ -256,6 +258,19 @@ pub(crate) enum Command {
         /// User ids
         #[arg(required = true)]
         users: Vec<String>,
+    },
+    /// Refuse all future data of ids, or take it again
+    Suppress {
+        #[command(subcommand)]
+        action: SuppressAction,
+    },
+    /// Show receipts of deletions, suppressions and exports of users
+    Receipts {
+        /// The receipt. Default: the newest
+        id: Option<String>,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
     },
     /// Expire users, then renumber the remaining users without gaps
     Compact {

@@ -97,6 +97,36 @@ pub(crate) enum IdentityAction {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum SuppressAction {
+    /// Refuse all future data of ids. All ids of a user are suppressed
+    Add {
+        /// Any ids of users, known or not
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Delete the users, too
+        #[arg(long)]
+        delete: bool,
+    },
+    /// Take the data of ids again that comes from now on
+    Lift {
+        /// Each id
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Show how many ids are suppressed, and the digests of the newest
+    List {
+        /// How many digests
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// Say whether an id is suppressed
+    Check {
+        /// The id
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
 pub(crate) enum UserAction {
     /// List the crowds that a user is in
     Crowds {

@@ -136,6 +136,9 @@ pub(crate) fn describe(report: &IngestReport) -> String {
         push("halves of surrogate pairs replaced".to_owned(), report.replaced);
     }
     push("filtered".to_owned(), report.filtered);
+    if report.suppressed != 0 {
+        push("of suppressed ids".to_owned(), report.suppressed);
+    }
     push("duplicates".to_owned(), report.duplicates);
     push("milliseconds".to_owned(), report.elapsed_ms);
     let mut text = table::render(&["ingested", "count"], &rows);

@@ -20,6 +20,7 @@ pub(crate) mod list;
 pub(crate) mod lookalike;
 pub(crate) mod overlap;
 pub(crate) mod parity;
+pub(crate) mod privacy;
 pub(crate) mod produce;
 pub(crate) mod refresh;
 pub(crate) mod sinks;

@@ -89,6 +89,7 @@ pub(crate) async fn delete(context: &Context, users: &[String]) -> Result<()> {
         if !receipt.unknown.is_empty() {
             text += &format!("not known, and remembered as deleted: {}\n", receipt.unknown.join(", "));
         }
+        text += &format!("receipt {}\n", receipt.receipt);
         text += "no crowd answers with them; the files of its versions are rewritten within a minute\n";
         text + "events and attributes in the lake are kept: of these ids only newer ones make users again\n"
     })
