@@ -55,7 +55,18 @@ pub(crate) struct Caller {
     pub(crate) local: bool,
 }
 
+/// The id of the folder's own key.
+const LOCAL: &str = "local";
+
 impl Caller {
+    fn of(key: &KeyRecord) -> Self {
+        Self { role: key.role, app: key.app.clone(), id: key.id.clone(), local: false }
+    }
+
+    fn local() -> Self {
+        Self { role: Role::Admin, app: None, id: LOCAL.to_owned(), local: true }
+    }
+
     /// Checks the action on an app.
     pub(crate) fn may(&self, action: Action, app: &AppId) -> Result<(), Problem> {
         if self.app.as_ref().is_some_and(|own| own != app) {
@@ -156,22 +167,28 @@ impl KeyRing {
         self.known.load().get(&hash(secret)).is_some_and(|key| key.role == Role::Write)
     }
 
-    fn caller(&self, secret: &str) -> Option<Caller> {
+    pub(crate) fn caller(&self, secret: &str) -> Option<Caller> {
         let hash = hash(secret);
         if hash == self.local {
-            return Some(Caller {
-                role: Role::Admin,
-                app: None,
-                id: "local".to_owned(),
-                local: true,
-            });
+            return Some(Caller::local());
         }
-        self.known.load().get(&hash).map(|key| Caller {
-            role: key.role,
-            app: key.app.clone(),
-            id: key.id.clone(),
-            local: false,
-        })
+        self.known.load().get(&hash).map(Caller::of)
+    }
+
+    /// The caller whose key has this id, as long as the key works. Looks at all keys.
+    pub(crate) fn caller_of_key(&self, id: &str) -> Option<Caller> {
+        if id == LOCAL {
+            return Some(Caller::local());
+        }
+        self.known.load().values().find(|key| key.id == id).map(Caller::of)
+    }
+
+    /// The hash of the secret of the key that has this id, as long as the key works.
+    pub(crate) fn secret_hash(&self, id: &str) -> Option<[u8; 32]> {
+        if id == LOCAL {
+            return Some(self.local);
+        }
+        self.known.load().values().find(|key| key.id == id).map(|key| key.secret_sha256)
     }
 }
 
@@ -225,30 +242,48 @@ pub(crate) async fn authenticate_flag(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let key = request.headers().get("X-API-Key").and_then(|key| key.to_str().ok());
-    match key.map(str::to_owned) {
-        Some(key) if !request.headers().contains_key(header::AUTHORIZATION) => {
-            let_in(&server, &key, request, next).await
-        }
-        _ => authenticate(State(server), request, next).await,
+    let secret = key_of(request.headers())?;
+    let_in(&server, &secret, request, next).await
+}
+
+/// The key in either header. `Authorization` goes first.
+pub(crate) fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
+    match headers.get("X-API-Key").and_then(|key| key.to_str().ok()) {
+        Some(key) if !headers.contains_key(header::AUTHORIZATION) => Ok(key.to_owned()),
+        _ => secret_of(headers),
     }
 }
 
 async fn let_in(
     server: &Arc<Server>,
     secret: &str,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let caller = caller_with(server, secret, &Asked::of(&request))?;
+    let_in_as(server, caller, request, next).await
+}
+
+/// The caller with this secret. A call with a revoked key is noted.
+pub(crate) fn caller_with(server: &Server, secret: &str, asked: &Asked) -> Result<Caller, Problem> {
+    server.keys.caller(secret).ok_or_else(|| {
+        if let Some(key) = server.keys.revoked(secret) {
+            server.refused_revoked(&key, asked);
+        }
+        Problem::unauthenticated(
+            "this key is not known or was revoked; an admin makes keys with `taghouse keys create`",
+        )
+    })
+}
+
+/// Goes on as this caller.
+pub(crate) async fn let_in_as(
+    server: &Arc<Server>,
+    caller: Caller,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let asked = Asked::of(&request);
-    let Some(caller) = server.keys.caller(secret) else {
-        if let Some(key) = server.keys.revoked(secret) {
-            server.refused_revoked(&key, &asked);
-        }
-        return Err(Problem::unauthenticated(
-            "this key is not known or was revoked; an admin makes keys with `taghouse keys create`",
-        ));
-    };
     request.extensions_mut().insert(caller.clone());
     let response = next.run(request).await;
     if response.status() == StatusCode::FORBIDDEN {
@@ -283,8 +318,30 @@ fn secret_of(headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A ring with keys: each its id, its secret and its role.
+    pub(crate) async fn ring(keys: &[(&str, &str, Role)]) -> KeyRing {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("catalog.db");
+        let catalog = taghouse_catalog::SqliteCatalog::open(&place).await.unwrap();
+        let ring = KeyRing::load(&catalog, "local").await.unwrap();
+        for (id, secret, role) in keys {
+            let key = KeyRecord {
+                id: (*id).to_owned(),
+                app: None,
+                role: *role,
+                secret_sha256: hash(secret),
+                note: String::new(),
+                created_ms: 1,
+                revoked_ms: None,
+            };
+            ring.add_key(key).await;
+        }
+        catalog.close().await;
+        ring
+    }
 
     #[test]
     fn roles_do_what_they_are_for_and_no_more() {

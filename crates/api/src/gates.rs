@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A class of calls, by their cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
+pub(crate) enum Lane {
     /// Reads bitmaps of many users.
     Question,
     /// Looks up single users.
@@ -25,10 +25,13 @@ enum Lane {
     Call,
     /// Follows the change feed.
     Subscription,
+    /// Follows the flags of a user.
+    FlagEvents,
 }
 
 impl Lane {
-    const ALL: [Self; 4] = [Self::Question, Self::Judgment, Self::Call, Self::Subscription];
+    const ALL: [Self; 5] =
+        [Self::Question, Self::Judgment, Self::Call, Self::Subscription, Self::FlagEvents];
 
     /// The lane of a route; `None`: the route has limits of its own (exports, uploads, runs), or is
     /// cheap.
@@ -39,6 +42,7 @@ impl Lane {
                 "/ofrep/v1/evaluate/flags" | "/ofrep/v1/evaluate/flags/{key}" => {
                     Some(Self::Judgment)
                 }
+                "/ofrep/v1/events" => Some(Self::FlagEvents),
                 _ => None,
             };
         };
@@ -86,6 +90,7 @@ impl Lane {
             Self::Judgment => "judgment",
             Self::Call => "call",
             Self::Subscription => "subscription",
+            Self::FlagEvents => "flag_events",
         }
     }
 
@@ -95,6 +100,7 @@ impl Lane {
             Self::Judgment => limits.judgments_per_key,
             Self::Call => limits.calls_per_key,
             Self::Subscription => limits.subscribers_per_key,
+            Self::FlagEvents => limits.flag_events_per_key,
         }
     }
 
@@ -105,6 +111,7 @@ impl Lane {
             Self::Judgment => ("judgments", "--judgments-per-key"),
             Self::Call => ("calls that write", "--calls-per-key"),
             Self::Subscription => ("readers of the change feed", "--subscribers-per-key"),
+            Self::FlagEvents => ("readers of the events of flags", "--flag-events-per-key"),
         };
         let detail = format!(
             "the key {caller} has {limit} {what} under way, as many as one key may have: wait until one has ended, or start the server with another {flag}"
@@ -134,7 +141,7 @@ impl Gates {
     }
 
     /// A place in the key's lane, until it is dropped.
-    fn enter(&self, key: &str, lane: Lane) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(crate) fn enter(&self, key: &str, lane: Lane) -> Result<OwnedSemaphorePermit, Problem> {
         let place = lane as usize;
         let known = self.by_key.load().get(key).map(|lanes| lanes[place].clone());
         let lane_of_key = known.unwrap_or_else(|| self.added(key)[place].clone());
@@ -209,7 +216,7 @@ mod tests {
             refused.detail
         );
         let open: Vec<usize> = gates.open().iter().map(|open| open.calls).collect();
-        assert_eq!(open, [2, 0, 0, 0]);
+        assert_eq!(open, [2, 0, 0, 0, 0]);
         let _judgment = gates.enter("a", Lane::Judgment).unwrap();
         let _other = gates.enter("b", Lane::Question).unwrap();
         drop(held);

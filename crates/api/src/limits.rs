@@ -15,6 +15,10 @@ pub struct Limits {
     pub calls_per_key: usize,
     /// Concurrent readers of the change feed per key.
     pub subscribers_per_key: usize,
+    /// Concurrent readers of the events of flags per key: a page that is open is one.
+    pub flag_events_per_key: usize,
+    /// How old answers may be until the server says that it is not ready.
+    pub max_stale: Duration,
     /// Files on their way into the lake.
     pub uploads: UploadLimits,
     /// The audit trail.
@@ -43,6 +47,8 @@ impl Default for Limits {
             judgments_per_key: 1024,
             calls_per_key: 1024,
             subscribers_per_key: 64,
+            flag_events_per_key: 1000,
+            max_stale: Duration::from_secs(60),
             uploads: UploadLimits::default(),
             audit: AuditLimits::default(),
         }

@@ -39,6 +39,13 @@ pub(crate) struct ServeLimits {
     /// Concurrent readers of the change feed per API key
     #[arg(long, env = "TAGHOUSE_SUBSCRIBERS_PER_KEY", value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     subscribers_per_key: usize,
+    /// Concurrent readers of the events of flags per API key: each page that is open is one
+    #[arg(long, env = "TAGHOUSE_FLAG_EVENTS_PER_KEY", value_name = "N", default_value_t = 1000, value_parser = at_least_one)]
+    flag_events_per_key: usize,
+    /// Maximum age of answers, in seconds. Beyond it, `/readyz` fails: the catalog has not answered
+    /// for so long, or live tags are behind
+    #[arg(long, env = "TAGHOUSE_MAX_STALE", value_name = "SECONDS", default_value_t = 60.0, value_parser = positive_seconds)]
+    max_stale: f64,
     /// Days for which the records of the change feed are kept
     #[arg(long, env = "TAGHOUSE_FEED_DAYS", value_name = "DAYS", default_value_t = 7.0, value_parser = feed_days)]
     feed_days: f64,
@@ -76,6 +83,8 @@ impl ServeLimits {
             judgments_per_key: self.judgments_per_key,
             calls_per_key: self.calls_per_key,
             subscribers_per_key: self.subscribers_per_key,
+            flag_events_per_key: self.flag_events_per_key,
+            max_stale: Duration::from_secs_f64(self.max_stale),
             uploads: UploadLimits {
                 bytes: self.upload_bytes,
                 bytes_per_app: self.upload_bytes_per_app,

@@ -36,6 +36,9 @@ pub struct WhyBody {
     /// Whether the definition, evaluated now, says otherwise than the version: values or the rule have
     /// changed since the version was computed. The judgment is the version's until the next one.
     pub differs: bool,
+    /// The position of the log that the answer holds, where `at_least` asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
 }
 
 /// What a definition says of a user, whatever the rule says.

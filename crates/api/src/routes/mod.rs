@@ -10,6 +10,7 @@ pub(crate) mod definitions;
 pub(crate) mod estimate;
 pub(crate) mod export;
 pub(crate) mod feed;
+pub(crate) mod flag_events;
 pub(crate) mod flags;
 pub(crate) mod group;
 pub(crate) mod histogram;
