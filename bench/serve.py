@@ -8,6 +8,9 @@
 - `serve.rates`: what one server answers to eight connections that stay open, each asking again at once: judgments of one user and crowd, of 100 users
   and 5 crowds, counts, profiles, events one by one and 100 a call. wrk asks (Debian's package of that name); the best round counts, for the load shares
   the cores.
+- `serve.judge_http`, `…_http_350`, `…_ofrep`: one user and 5 crowds, one user and all of 350 crowds (which of them hold the user), one flag. `serve.judge_grpc`:
+  one user and 5 crowds over gRPC; `…_grpc_many`: judgments a second of calls of 100 users and 100 crowds. The crowds are rules over the shop's tags.
+- `serve.which_crowds`: which of 100,000 crowds of a million users hold a user, in process, every crowd's object on disk.
 
 The load runs on the machine of the server, so its own waits for a core count too.
 """
@@ -37,7 +40,9 @@ CROWDS = ["big_spenders"]
 def benchmarks(root, target, work):
     return {"judge_beside_produce": lambda repeat: judge_beside_produce(target, work, repeat),
             "judge_beside_work": lambda repeat: judge_beside_work(root, target, work),
-            "rates": lambda repeat: rates(root, target, work, repeat)}
+            "rates": lambda repeat: rates(root, target, work, repeat),
+            "judge_crowds": lambda repeat: judge_crowds(root, target, work, repeat),
+            "which_crowds": lambda repeat: which_crowds(target, work)}
 
 
 class Server:
@@ -297,3 +302,60 @@ def rate(name, rounds):
     best = max(rounds, key=lambda found: found["requests"] / found["seconds"])
     note = f"8 connections: p50 {best['p50_ms']:.2f} ms, p99 {best['p99_ms']:.1f} ms"
     return report.row(f"serve.{name}", "events/s" if name.startswith("track") else "answers/s", best["requests"] / best["seconds"] * each, bound=wanted, note=note)
+
+
+# Rows of many crowds: requests a second to reach, or judgments.
+CROWD_RATES = {"judge_http": 50_000, "judge_http_350": 30_000, "judge_ofrep": 50_000, "judge_grpc": 40_000, "judge_grpc_many": 20_000_000}
+MANY_CROWDS = 350
+
+
+def judge_crowds(root, target, work, repeat):
+    if not shutil.which("wrk"):
+        raise OSError("wrk is missing: scripts/setup.sh bench")
+    binary, data = target / "taghouse", work / "serve-crowds"
+    shutil.rmtree(data, ignore_errors=True)
+    output(binary, "--data", data, "demo", "--exit", "--users", int(USERS * SCALE), "--events", int(EVENTS * SCALE))
+    server = Server(binary, data)
+    names = [f"c{number:03}" for number in range(MANY_CROWDS)]
+    texts = [f'kind: crowd\nname: {name}\nexpression: "orders >= {number % 20} || spend_90d > {number}"\n' for number, name in enumerate(names)]
+    found = {name: [] for name in CROWD_RATES}
+    asked = work / "users.txt"
+    try:
+        server.call(f"{APP}/definitions", {"files": [{"path": "bench.yaml", "text": "---\n".join(texts)}]})
+        server.produce(APP, AS_OF)
+        users = sorted(server.call(f"{APP}/list", {"expression": "country is set", "limit": 1000})["users"])
+        asked.write_text("".join(f"{user}\n" for user in users))
+        of_app, flags = f"/api/v1/apps/{APP}", "/ofrep/v1/evaluate/flags"
+        context = [{"context": {"targetingKey": user}} for user in users]
+        calls = {"judge_http": [("POST", f"{of_app}/judge", {"users": [user], "crowds": names[:5]}) for user in users],
+                 "judge_http_350": [("GET", f"{of_app}/users/{user}/crowds", None) for user in users],
+                 "judge_ofrep": [("POST", f"{flags}/{names[0]}", body) for body in context]}
+        for name, requests in calls.items():
+            file = work / f"requests-{name}.tsv"
+            write_calls(file, requests)
+            found[name] = [wrk(root, server, file, f"Bearer {server.key}") for _ in range(repeat)]
+            file.unlink()
+        for name, crowds, at_once in (("judge_grpc", names[:5], 1), ("judge_grpc_many", names[:100], 100)):
+            arguments = (server.url, server.key, APP, asked, ",".join(crowds), at_once)
+            found[name] = [json.loads(output(target / "taghouse-bench", "grpc", *arguments)) for _ in range(repeat)]
+    finally:
+        server.end()
+        asked.unlink(missing_ok=True)
+    shutil.rmtree(data, ignore_errors=True)
+    return [crowd_rate(name, rounds) for name, rounds in found.items()]
+
+
+def crowd_rate(name, rounds):
+    counted, unit = ("judgments", "judgments/s") if name.endswith("_many") else ("requests", "answers/s")
+    best = max(rounds, key=lambda found: found[counted] / found["seconds"])
+    note = f"p50 {best['p50_ms']:.2f} ms, p99 {best['p99_ms']:.1f} ms; server and load share the cores"
+    return report.row(f"serve.{name}", unit, best[counted] / best["seconds"], bound=CROWD_RATES[name], note=note)
+
+
+def which_crowds(target, work):
+    folder = work / "which-crowds"
+    found = json.loads(output(target / "taghouse-bench", "which-crowds", folder, int(100_000 * SCALE)))
+    shutil.rmtree(folder, ignore_errors=True)
+    note = (f"{found['crowds']:,} crowds, {found['held']:.0f} hold a user; median {found['p50_ms']:.2f} ms, the first question {found['first_s']:.1f} s, "
+            f"memory {found['memory_bytes'] / 2**20:,.0f} MiB")
+    return report.row("serve.which_crowds", "ms", found["p99_ms"], bound=5, note=note)

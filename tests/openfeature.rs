@@ -7,9 +7,9 @@ mod needs;
 
 use driver::{House, Server, eventually};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 const DEFINITIONS: &str = r#"
 kind: app
@@ -125,36 +125,73 @@ fn the_provider_for_python() {
     runs(site.told(Command::new(python).arg(script("flags_python.py"))));
 }
 
+/// A page that holds the flags of ann, and prints them when it hears that they changed.
+struct Page {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    said: PathBuf,
+    place: PathBuf,
+}
+
+impl Page {
+    fn open(site: &Site, packages: &Path, name: &str) -> Self {
+        let place = beside_packages(packages, name);
+        let said = site.house.path("flags.stderr");
+        let mut command = Command::new("node");
+        command.arg("--experimental-eventsource").arg(&place);
+        let stderr = std::fs::File::create(&said).unwrap();
+        site.told(&mut command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+        let mut process = command.spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, lines, said, place }
+    }
+
+    fn next(&mut self) -> String {
+        let line = self.lines.next().and_then(Result::ok);
+        line.unwrap_or_else(|| panic!("{}", std::fs::read_to_string(&self.said).unwrap()))
+    }
+
+    fn close(mut self) {
+        drop(self.process.stdin.take());
+        let ended = self.process.wait().unwrap();
+        std::fs::remove_file(&self.place).unwrap();
+        assert!(ended.success(), "{}", std::fs::read_to_string(&self.said).unwrap());
+    }
+}
+
+/// Ann buys, and is a pro no more.
+fn ann_changes(site: &Site, page: &mut Page) {
+    for _ in 0..2 {
+        site.call("track", &json!({"userId": "ann", "event": "order"}));
+    }
+    assert_eq!(page.next(), r#"{"pros":true,"buyers":true}"#);
+    site.call("identify", &json!({"userId": "ann", "traits": {"plan": "free"}}));
+    site.house.ok(&["--app", "t", "produce"]);
+    assert_eq!(page.next(), r#"{"pros":false,"buyers":true}"#);
+}
+
 #[test]
 fn the_provider_for_pages_asks_for_all_flags_and_hears_of_changes() {
     let name = "the_provider_for_pages_asks_for_all_flags_and_hears_of_changes";
     let Some(packages) = needs::sdks(name) else { return };
     let site = Site::open();
-    let place = beside_packages(&packages, "flags_web.mjs");
-    let mut command = Command::new("node");
-    let said = site.house.path("flags.stderr");
-    let stderr = std::fs::File::create(&said).unwrap();
-    site.told(command.arg(&place)).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
-    let mut page = command.spawn().unwrap();
-    let mut lines = BufReader::new(page.stdout.take().unwrap()).lines();
-    let mut next = || {
-        let line = lines.next().and_then(Result::ok);
-        line.unwrap_or_else(|| panic!("{}", std::fs::read_to_string(&said).unwrap()))
-    };
-    assert_eq!(next(), r#"ready {"pros":true,"buyers":false}"#);
+    let mut page = Page::open(&site, &packages, "flags_web.mjs");
+    assert_eq!(page.next(), r#"ready {"pros":true,"buyers":false}"#);
     // Long enough to be told that nothing changed.
     std::thread::sleep(std::time::Duration::from_secs(2));
-    for _ in 0..2 {
-        site.call("track", &json!({"userId": "ann", "event": "order"}));
-    }
-    assert_eq!(next(), r#"{"pros":true,"buyers":true}"#);
-    site.call("identify", &json!({"userId": "ann", "traits": {"plan": "free"}}));
-    site.house.ok(&["--app", "t", "produce"]);
-    assert_eq!(next(), r#"{"pros":false,"buyers":true}"#);
-    drop(page.stdin.take());
-    let ended = page.wait().unwrap();
-    std::fs::remove_file(place).unwrap();
-    assert!(ended.success(), "{}", std::fs::read_to_string(&said).unwrap());
+    ann_changes(&site, &mut page);
+    page.close();
+}
+
+#[test]
+fn the_provider_for_pages_hears_of_changes_without_asking() {
+    let name = "the_provider_for_pages_hears_of_changes_without_asking";
+    let Some(packages) = needs::sdks(name) else { return };
+    let site = Site::open();
+    let mut page = Page::open(&site, &packages, "flags_events.mjs");
+    assert_eq!(page.next(), r#"ready {"pros":true,"buyers":false}"#);
+    ann_changes(&site, &mut page);
+    page.close();
 }
 
 #[test]
@@ -234,4 +271,130 @@ fn what_is_wrong_is_said_as_the_protocol_does() {
     let headers = [("content-type", "application/json"), ("taghouse-app", "t")];
     let own = site.server.call_with("POST", &one, Some(&app_key), &headers, body.as_bytes());
     assert_eq!((own.status, &own.json()["value"]), (200, &json!(true)));
+}
+
+/// A reader of the events of flags, with the address that the server gave.
+struct Events {
+    lines: Lines<BufReader<Box<dyn std::io::Read>>>,
+}
+
+struct Event {
+    id: String,
+    data: Value,
+}
+
+impl Events {
+    fn open(base: &str, place: &str, seen: Option<&str>) -> Self {
+        let mut request = ureq::get(format!("{base}{place}"));
+        if let Some(seen) = seen {
+            request = request.header("last-event-id", seen);
+        }
+        let response = request.call().unwrap();
+        let (parts, body) = response.into_parts();
+        assert_eq!(parts.headers["content-type"], "text/event-stream");
+        let reader: Box<dyn std::io::Read> = Box::new(body.into_reader());
+        Self { lines: BufReader::new(reader).lines() }
+    }
+
+    /// `None`: the server ended the answer.
+    fn next(&mut self) -> Option<Event> {
+        let (mut id, mut data) = (None, None);
+        loop {
+            let line = self.lines.next()?.ok()?;
+            if let Some(value) = line.strip_prefix("id: ") {
+                id = Some(value.to_owned());
+            } else if let Some(value) = line.strip_prefix("data: ") {
+                data = Some(serde_json::from_str(value).unwrap());
+            } else if let (true, Some(id), Some(data)) = (line.is_empty(), &id, &data) {
+                return Some(Event { id: String::clone(id), data: Value::clone(data) });
+            }
+        }
+    }
+}
+
+/// The flags of a user with their ETag, and the address of their events.
+fn all(site: &Site, server: &Server, user: &str) -> (String, String) {
+    let body = json!({"context": {"targetingKey": user}});
+    let answer = server.post(FLAGS, &site.key, &body);
+    let said = answer.json();
+    assert_eq!(said["eventStreams"][0]["type"], "sse", "{said}");
+    let place = said["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap().to_owned();
+    (answer.header("etag").unwrap(), place)
+}
+
+#[test]
+fn events_tell_of_each_kind_of_change_once_and_of_no_other_user() {
+    let site = Site::open();
+    let (tag, place) = all(&site, &site.server, "ann");
+    assert!(place.starts_with("/ofrep/v1/events?") && !place.contains(&site.key), "{place}");
+    assert_eq!(all(&site, &site.server, "ann").1, place, "an address that stays");
+    let mut events = Events::open(&site.server.base, &place, None);
+    let first = events.next().unwrap();
+    assert_eq!(first.data, json!({"type": "refetchEvaluation", "etag": tag}));
+    assert_eq!(first.id, tag.trim_matches('"'));
+    let mut changed = |what: &str| {
+        let event = events.next().unwrap();
+        let (now, _) = all(&site, &site.server, "ann");
+        assert_eq!(event.data["etag"], json!(now), "{what}");
+    };
+
+    // Of bob nothing is told to ann's page: the next event is of ann.
+    for _ in 0..2 {
+        site.call("track", &json!({"userId": "bob", "event": "order"}));
+    }
+    for _ in 0..2 {
+        site.call("track", &json!({"userId": "ann", "event": "order"}));
+    }
+    changed("a live crowd is entered");
+    assert_eq!(site.flag("buyers", "ann")["value"], true);
+    site.house.ok(&["--app", "t", "produce", "--tag", "plan"]);
+    changed("a version is published");
+    let more = "{kind: crowd, name: more, live: true, expression: \"orders >= 1\"}";
+    let more = site.house.file("more.yaml", more);
+    site.house.ok(&["--app", "t", "apply", "-f", more.to_str().unwrap()]);
+    changed("a crowd is defined");
+    site.house.ok(&["--app", "t", "delete", "ann"]);
+    changed("the user is deleted");
+}
+
+#[test]
+fn events_go_on_after_a_restart_and_end_with_the_key() {
+    let mut site = Site::open();
+    let (tag, place) = all(&site, &site.server, "ann");
+    let seen = tag.trim_matches('"').to_owned();
+    let mut events = Events::open(&site.server.base, &place, Some(&seen));
+    let took = site.server.terminate();
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+    assert!(events.next().is_none(), "it knew the flags");
+
+    site.server = site.house.serve();
+    eventually("the flags", || site.flag("pros", "ann")["value"].as_bool());
+    eventually("live values", || site.flag("buyers", "bob")["value"].as_bool()?.then_some(()));
+    // Whoever has seen an older state is told at once; whoever has seen this one waits for the next.
+    assert_eq!(all(&site, &site.server, "ann").1, place, "the address is still good");
+    let older = Events::open(&site.server.base, &place, Some("older")).next().unwrap();
+    assert_eq!(json!(older.id), older.data["etag"].as_str().unwrap().trim_matches('"'));
+    let mut events = Events::open(&site.server.base, &place, Some(&older.id));
+    site.house.ok(&["--app", "t", "produce", "--tag", "plan"]);
+    assert_ne!(events.next().unwrap().id, older.id);
+
+    let refused = |place: &str| {
+        let answer = site.server.call("GET", place, None, b"");
+        (answer.status, answer.json()["detail"].as_str().unwrap_or_default().to_owned())
+    };
+    let (status, said) = refused(&place.replace("user=ann", "user=bob"));
+    assert_eq!(status, 401, "{said}");
+    assert!(said.contains("signature"), "{said}");
+    assert_eq!(refused("/ofrep/v1/events?user=ann").0, 401);
+    assert_eq!(refused("/ofrep/v1/events").0, 400);
+    // The key is taken away: its addresses with it, and who follows them.
+    let keys = site.server.get("/api/v1/keys", &site.admin).json();
+    let of_judge = |key: &&Value| key["role"] == "judge";
+    let id = keys["keys"].as_array().unwrap().iter().find(of_judge).unwrap()["id"].clone();
+    let path = format!("/api/v1/keys/{}", id.as_str().unwrap());
+    let admin = format!("Bearer {}", site.admin);
+    assert_eq!(site.server.call("DELETE", &path, Some(&admin), b"").status, 204);
+    assert_eq!(refused(&place).0, 401);
+    site.house.ok(&["--app", "t", "produce", "--tag", "plan"]);
+    assert!(events.next().is_none(), "it hears nothing more");
 }

@@ -156,6 +156,7 @@ def tags_and_crowds(call, file):
     assert flag.value and flag.variant == "in", flag
     flags = call("evaluate_flags", body=call.body("FlagRequest", {"context": {"targetingKey": "ann"}}), taghouse_app=APP)
     assert {flag.key: flag.value for flag in flags.flags}["high_spenders"], flags
+    call("follow_flags", user="ann", app=APP, limit=1)
     assert call("get_profile", APP, user="ann", tags="purchases").tags.to_dict().keys() == {"purchases"}
     assert call("get_profile", APP, user="ann").tags.to_dict()["spend_30d"] == "110.10"
 

@@ -156,6 +156,7 @@ pub(crate) const ROWS: &[Row] = &[
         ..json("evaluate_flag", JUDGE, r#"{"context": {"targetingKey": "ann", "plan": "x"}}"#)
     },
     in_part(json("evaluate_flags", JUDGE, r#"{"context": {"targetingKey": "ann"}}"#)),
+    in_part(get("follow_flags", JUDGE, "user=ann&limit=1")),
     json("count_users", READ, r#"{"expression": "purchases >= 1"}"#),
     json("count_users", READ, r#"{"expression": {"is_set": {"name": "band"}}}"#),
     get("count_users_by_url", READ, "expression=purchases%20is%20set"),

@@ -17,6 +17,7 @@ const counting = async (...request) => {
 const provider = new OFREPWebProvider({
   baseUrl: TARGET,
   headers: [['Authorization', `Bearer ${KEY}`]],
+  changeDetection: 'polling',
   pollInterval: 200,
   cacheMode: 'disabled',
   fetchImplementation: counting,

@@ -3,12 +3,13 @@
 use super::RepositoryFile;
 
 /// The map: every crate and its level.
-pub(crate) const LEVELS: [(&str, u32); 28] = [
+pub(crate) const LEVELS: [(&str, u32); 29] = [
     ("disk", 0),
     ("model", 0),
     ("bitmap", 1),
     ("catalog", 1),
     ("journal", 1),
+    ("proto", 1),
     ("rules", 1),
     ("wire", 1),
     ("dictionary", 2),

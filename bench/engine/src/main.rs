@@ -7,6 +7,7 @@ mod build;
 mod crowd_spec;
 mod dense_floor;
 mod dictionary;
+mod grpc;
 mod landing;
 mod live;
 mod load;
@@ -22,6 +23,7 @@ mod scenario;
 mod snapshot;
 mod stream;
 mod timing;
+mod which_crowds;
 
 use anyhow::{Context, bail};
 use crowd_spec::Spec;
@@ -46,6 +48,14 @@ async fn main() -> anyhow::Result<()> {
             crowd(name, &Spec::read(Path::new(spec))?, rest).await?
         }
         ["snapshot", folder] => snapshot::run(Path::new(folder)).await?,
+        ["which-crowds", folder, crowds] => {
+            let crowds = crowds.parse().context("the number of crowds is not a number")?;
+            which_crowds::run(Path::new(folder), crowds).await?
+        }
+        ["grpc", url, key, app, users, crowds, at_once] => {
+            let at_once = at_once.parse().context("the number of users at once is not a number")?;
+            grpc::run(url, key, app, users, crowds, at_once).await?
+        }
         ["stream", name, ref rest @ ..] => stream::run(name, rest).await?,
         ["dictionary", folder, ids] => dictionary::run(
             Path::new(folder),
@@ -59,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
             .await?
         }
         _ => bail!(
-            "usage: taghouse-bench nested-count FOLDER USERS | crowd NAME SPEC FOLDER… | snapshot FOLDER | dictionary FOLDER IDS | lake-landing FOLDER LANDINGS | stream NAME FOLDER…"
+            "usage: taghouse-bench nested-count FOLDER USERS | crowd NAME SPEC FOLDER… | snapshot FOLDER | dictionary FOLDER IDS | lake-landing FOLDER LANDINGS | grpc URL KEY APP USERS CROWDS AT_ONCE | which-crowds FOLDER CROWDS | stream NAME FOLDER…"
         ),
     };
     println!("{answer}");

@@ -1,6 +1,7 @@
 //! Who may do what: keys, roles and the table between roles and actions.
 
 use crate::key_ring::{Found, KeyUse};
+use crate::rate::Left;
 use crate::refusals::Asked;
 use crate::routes::track::refuse_large;
 use crate::{Problem, Server};
@@ -56,10 +57,13 @@ pub(crate) struct Caller {
     key: Option<Arc<KeyRecord>>,
 }
 
+/// The id of the folder's own key.
+pub(crate) const LOCAL: &str = "local";
+
 impl Caller {
     /// With the folder's own key.
     pub(crate) fn local() -> Self {
-        Self { role: Role::Admin, app: None, id: "local".to_owned(), local: true, key: None }
+        Self { role: Role::Admin, app: None, id: LOCAL.to_owned(), local: true, key: None }
     }
 
     pub(crate) fn of(key: Arc<KeyRecord>) -> Self {
@@ -182,25 +186,56 @@ pub(crate) async fn authenticate_flag(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let key = request.headers().get("X-API-Key").and_then(|key| key.to_str().ok());
-    match key.map(str::to_owned) {
-        Some(key) if !request.headers().contains_key(header::AUTHORIZATION) => {
-            let_in(&server, &key, request, next).await
-        }
-        _ => authenticate(State(server), request, next).await,
+    let secret = key_of(request.headers())?;
+    let_in(&server, &secret, request, next).await
+}
+
+/// The key in either header. `Authorization` goes first.
+pub(crate) fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
+    match headers.get("X-API-Key").and_then(|key| key.to_str().ok()) {
+        Some(key) if !headers.contains_key(header::AUTHORIZATION) => Ok(key.to_owned()),
+        _ => secret_of(headers),
     }
+}
+
+/// Who may pass.
+pub(crate) struct Admitted {
+    pub(crate) caller: Caller,
+    /// What is left of the key's rate; `None`: it has none.
+    pub(crate) left: Option<Left>,
+}
+
+/// Whose key a secret is of, if the key's rate lets another request in.
+pub(crate) fn admitted(
+    server: &Arc<Server>,
+    secret: &str,
+    asked: &Asked,
+) -> Result<Admitted, Problem> {
+    let (caller, used) = found(server, secret, asked)?;
+    let rate = used.as_ref().and_then(|used| used.rate.as_ref());
+    let left = rate.map(|rate| rate.take(&caller.id)).transpose()?;
+    Ok(Admitted { caller, left })
 }
 
 async fn let_in(
     server: &Arc<Server>,
     secret: &str,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let admitted = admitted(server, secret, &Asked::of(&request))?;
+    let_in_as(server, admitted, request, next).await
+}
+
+/// Goes on as this caller.
+pub(crate) async fn let_in_as(
+    server: &Arc<Server>,
+    admitted: Admitted,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    let Admitted { caller, left } = admitted;
     let asked = Asked::of(&request);
-    let (caller, used) = found(server, secret, &asked)?;
-    let rate = used.as_ref().and_then(|used| used.rate.as_ref());
-    let left = rate.map(|rate| rate.take(&caller.id)).transpose()?;
     request.extensions_mut().insert(caller.clone());
     if let Some(left) = left {
         request.extensions_mut().insert(left);
@@ -279,8 +314,30 @@ fn secret_of(headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A ring with keys: each its id, its secret and its role.
+    pub(crate) async fn ring(keys: &[(&str, &str, Role)]) -> KeyRing {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("catalog.db");
+        let catalog = taghouse_catalog::SqliteCatalog::open(&place).await.unwrap();
+        let ring = KeyRing::load(&catalog, "local").await.unwrap();
+        for (id, secret, role) in keys {
+            let key = KeyRecord {
+                id: (*id).to_owned(),
+                app: None,
+                role: *role,
+                secret_sha256: hash(secret),
+                note: String::new(),
+                created_ms: 1,
+                revoked_ms: None,
+            };
+            ring.add_key(key).await;
+        }
+        catalog.close().await;
+        ring
+    }
 
     #[test]
     fn roles_do_what_they_are_for_and_no_more() {

@@ -64,7 +64,9 @@ fn line(operation: &str) -> Option<AuditRule> {
 fn sum(operation: &str) -> Option<AuditRule> {
     Some(match operation {
         "change_tags" => Sum("change"),
-        "judge_user" | "judge_users" | "evaluate_flag" | "evaluate_flags" => Sum("judge"),
+        "judge_user" | "judge_users" | "evaluate_flag" | "evaluate_flags" | "follow_flags" => {
+            Sum("judge")
+        }
         "explain_judgment" => Sum("why"),
         "get_profile" => Sum("profile"),
         "list_user_crowds" => Sum("user_crowds"),

@@ -20,7 +20,7 @@ const MIN_AUDIENCE: HeaderName = HeaderName::from_static("taghouse-min-audience"
 
 /// A class of calls, by their cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
+pub(crate) enum Lane {
     /// Reads bitmaps of many users.
     Question,
     /// Looks up single users.
@@ -29,10 +29,13 @@ enum Lane {
     Call,
     /// Follows the change feed.
     Subscription,
+    /// Follows the flags of a user.
+    FlagEvents,
 }
 
 impl Lane {
-    const ALL: [Self; 4] = [Self::Question, Self::Judgment, Self::Call, Self::Subscription];
+    const ALL: [Self; 5] =
+        [Self::Question, Self::Judgment, Self::Call, Self::Subscription, Self::FlagEvents];
 
     /// The lane of a route; `None`: the route has limits of its own (exports, uploads, runs), or is
     /// cheap.
@@ -43,6 +46,7 @@ impl Lane {
                 "/ofrep/v1/evaluate/flags" | "/ofrep/v1/evaluate/flags/{key}" => {
                     Some(Self::Judgment)
                 }
+                "/ofrep/v1/events" => Some(Self::FlagEvents),
                 _ => None,
             };
         };
@@ -97,6 +101,7 @@ impl Lane {
             Self::Judgment => "judgment",
             Self::Call => "call",
             Self::Subscription => "subscription",
+            Self::FlagEvents => "flag_events",
         }
     }
 
@@ -106,6 +111,7 @@ impl Lane {
             Self::Judgment => limits.judgments_per_key,
             Self::Call => limits.calls_per_key,
             Self::Subscription => limits.subscribers_per_key,
+            Self::FlagEvents => limits.flag_events_per_key,
         }
     }
 
@@ -116,6 +122,7 @@ impl Lane {
             Self::Judgment => "judgments",
             Self::Call => "calls",
             Self::Subscription => "subscriptions",
+            Self::FlagEvents => "flag_events",
         }
     }
 
@@ -126,6 +133,7 @@ impl Lane {
             Self::Judgment => "judgments under way",
             Self::Call => "calls that write under way",
             Self::Subscription => "readers of the change feed",
+            Self::FlagEvents => "readers of the events of flags",
         }
     }
 
@@ -136,6 +144,7 @@ impl Lane {
             Self::Judgment => "--judgments-per-key",
             Self::Call => "--calls-per-key",
             Self::Subscription => "--subscribers-per-key",
+            Self::FlagEvents => "--flag-events-per-key",
         }
     }
 
@@ -178,7 +187,7 @@ impl Gates {
     }
 
     /// A place in the key's lane, until it is dropped.
-    fn enter(&self, key: &str, lane: Lane) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(crate) fn enter(&self, key: &str, lane: Lane) -> Result<OwnedSemaphorePermit, Problem> {
         let place = lane as usize;
         let known = self.by_key.load().get(key).map(|lanes| lanes[place].clone());
         let lane_of_key = known.unwrap_or_else(|| self.added(key)[place].clone());
@@ -275,7 +284,7 @@ mod tests {
             refused.detail
         );
         let open: Vec<usize> = gates.open().iter().map(|open| open.calls).collect();
-        assert_eq!(open, [2, 0, 0, 0]);
+        assert_eq!(open, [2, 0, 0, 0, 0]);
         let _judgment = gates.enter("a", Lane::Judgment).unwrap();
         let _other = gates.enter("b", Lane::Question).unwrap();
         drop(held);

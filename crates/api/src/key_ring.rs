@@ -1,6 +1,6 @@
 //! The keys of a server: which secrets work, for whom, until when and how often.
 
-use crate::access::Caller;
+use crate::access::{Caller, LOCAL};
 use crate::rate::Rate;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
@@ -179,6 +179,26 @@ impl KeyRing {
         Found::Caller(Caller::of(key.clone()), Some(used.clone()))
     }
 
+    /// The caller whose key has this id, as long as the key works. Looks at all keys.
+    pub(crate) fn caller_of_key(&self, id: &str, now_ms: TimestampMs) -> Option<Caller> {
+        if id == LOCAL {
+            return Some(Caller::local());
+        }
+        let known = self.known.load();
+        let key = &known.values().find(|known| known.is_current_of(id))?.key;
+        let works = key.terms.expires_ms.is_none_or(|at_ms| now_ms < at_ms);
+        works.then(|| Caller::of(key.clone()))
+    }
+
+    /// The hash of the secret of the key that has this id, not of one that was rotated out.
+    pub(crate) fn secret_hash(&self, id: &str) -> Option<Secret> {
+        if id == LOCAL {
+            return Some(self.local);
+        }
+        let known = self.known.load();
+        known.iter().find(|(_, known)| known.is_current_of(id)).map(|(secret, _)| *secret)
+    }
+
     /// When a key was last used, as far as this process knows.
     pub(crate) fn last_use_ms(&self, id: &str) -> Option<TimestampMs> {
         let last_ms = self.uses.lock().get(id)?.last_ms.load(Ordering::Relaxed);
@@ -206,6 +226,13 @@ impl KeyRing {
             used.noted_ms.fetch_max(at_ms, Ordering::Relaxed);
         }
         Ok(())
+    }
+}
+
+impl Known {
+    /// Whether it is the present secret of the key.
+    fn is_current_of(&self, id: &str) -> bool {
+        self.key.id == id && self.until_ms.is_none()
     }
 }
 
@@ -241,11 +268,11 @@ pub fn hash(secret: &str) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use taghouse_catalog::{FormerSecret, KeyTerms, SqliteCatalog};
 
-    fn key(id: &str, secret: &str, terms: KeyTerms) -> KeyRecord {
+    pub(crate) fn key(id: &str, secret: &str, terms: KeyTerms) -> KeyRecord {
         KeyRecord {
             id: id.to_owned(),
             app: None,

@@ -1,4 +1,4 @@
-//! The HTTP API over the engine: routes, status codes, keys and roles, and limits per caller.
+//! The HTTP API and the gRPC services over the engine: routes, status codes, keys and roles, and limits per caller.
 //!
 //! ```
 //! use taghouse_api::WebOrigins;
@@ -15,7 +15,9 @@ mod exported;
 mod exposition;
 mod extract;
 mod flag_failure;
+mod flags;
 mod gates;
+mod grpc;
 mod guard;
 mod key_ring;
 mod limits;

@@ -20,6 +20,10 @@ pub struct Limits {
     pub requests_per_key: Option<KeyRate>,
     /// Bytes that the change feed of an app keeps.
     pub feed_bytes: u64,
+    /// Concurrent readers of the events of flags per key: a page that is open is one.
+    pub flag_events_per_key: usize,
+    /// How old answers may be until the server says that it is not ready.
+    pub max_stale: Duration,
     /// Files on their way into the lake.
     pub uploads: UploadLimits,
     /// The audit trail.
@@ -50,6 +54,8 @@ impl Default for Limits {
             subscribers_per_key: 64,
             requests_per_key: None,
             feed_bytes: taghouse_feed::Retention::default().bytes,
+            flag_events_per_key: 1000,
+            max_stale: Duration::from_secs(60),
             uploads: UploadLimits::default(),
             audit: AuditLimits::default(),
         }

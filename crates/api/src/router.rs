@@ -4,13 +4,15 @@ use crate::access::{authenticate, authenticate_call, authenticate_flag};
 use crate::audit_rules;
 use crate::exported::audit_exports;
 use crate::gates::admit;
+use crate::grpc;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
+use crate::routes::flag_events::authenticate_events;
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, feed, flags, identities, imports,
-    ingest, input, judge, keys, landing, limits, live, metrics, parity, person, probes, produce,
-    runs, sinks, suppressions, tags, track, tracking_settings, uploads, user_crowds, users,
-    versions, why,
+    apps, audit, backups, changes, crowds, definitions, export, feed, flag_events, flags,
+    identities, imports, ingest, input, judge, keys, landing, limits, live, metrics, parity,
+    person, probes, produce, runs, sinks, suppressions, tags, track, tracking_settings, uploads,
+    user_crowds, users, versions, why,
 };
 use crate::routes::{
     compare, effect, estimate, group, histogram, lookalike, overlap, page, questions, top,
@@ -41,6 +43,8 @@ struct Parts {
     keyed: Router<Shared>,
     /// Flags, whose key may stand in another header.
     flags: Router<Shared>,
+    /// Changes of flags, where a ticket may take the place of a key.
+    flag_events: Router<Shared>,
     /// The tracking API, whose key may stand in the body.
     calls: Router<Shared>,
     /// Calls that the libraries of the tracking API make without a key.
@@ -131,6 +135,12 @@ fn of_flags() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().nest("/ofrep/v1", flags)
 }
 
+/// Changes of flags.
+fn of_flag_events() -> OpenApiRouter<Shared> {
+    let events = OpenApiRouter::new().routes(routes!(flag_events::follow));
+    OpenApiRouter::new().nest("/ofrep/v1", events)
+}
+
 /// Of single users.
 fn of_judgments() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -201,14 +211,15 @@ fn parts() -> Parts {
     let open = OpenApiRouter::new().nest("/api/v1", open).merge(probed);
     let (keyed, keyed_api) = keyed.split_for_parts();
     let (flags, flags_api) = of_flags().split_for_parts();
+    let (flag_events, flag_events_api) = of_flag_events().split_for_parts();
     let (calls, calls_api) = calls.split_for_parts();
     let (keyless_calls, keyless_api) = keyless_calls.split_for_parts();
     let (open, open_api) = open.split_for_parts();
-    for part in [keyed_api, flags_api, calls_api, keyless_api, open_api] {
+    for part in [keyed_api, flags_api, flag_events_api, calls_api, keyless_api, open_api] {
         api.merge(part);
     }
     audit_rules::describe(&mut api);
-    Parts { keyed, flags, calls, keyless_calls, open, description: api }
+    Parts { keyed, flags, flag_events, calls, keyless_calls, open, description: api }
 }
 
 /// The description of all routes, OpenAPI 3.1.
@@ -227,7 +238,7 @@ async fn description() -> Json<OpenApi> {
 /// The whole API over one data folder. `/api/v1/openapi.json` describes it. Pages of `origins` may
 /// send live calls, and call for flags.
 pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
-    let Parts { keyed, flags, calls, keyless_calls, open, .. } = parts();
+    let Parts { keyed, flags, flag_events, calls, keyless_calls, open, .. } = parts();
     let keyed = keyed
         .layer(middleware::from_fn_with_state(server.engine.clone(), audit_exports))
         .layer(middleware::from_fn_with_state(server.clone(), admit))
@@ -236,6 +247,9 @@ pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
         .layer(middleware::from_fn_with_state(server.clone(), admit))
         .layer(middleware::from_fn_with_state(server.clone(), authenticate_flag))
         .layer(DefaultBodyLimit::max(MAX_CONTEXT_BYTES));
+    let flag_events = flag_events
+        .layer(middleware::from_fn_with_state(server.clone(), admit))
+        .layer(middleware::from_fn_with_state(server.clone(), authenticate_events));
     let calls = calls
         .layer(middleware::from_fn_with_state(server.clone(), admit))
         .layer(middleware::from_fn_with_state(server.clone(), authenticate_call))
@@ -243,6 +257,7 @@ pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
         .layer(RequestDecompressionLayer::new())
         .layer(DefaultBodyLimit::max(track::MAX_BYTES))
         .merge(flags)
+        .merge(flag_events)
         // Before the next layer: a preflight is not a method that a route takes, and is answered
         // there all the same.
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
@@ -261,6 +276,7 @@ pub fn router(server: Arc<Server>, origins: &WebOrigins) -> Router {
         })
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
         .layer(middleware::map_response(only_problems))
+        .merge(grpc::services(&server))
         .layer(TraceLayer::new_for_http())
         .with_state(Shared(server))
 }

@@ -1,3 +1,4 @@
+use crate::flags::Watches;
 use crate::gates::Gates;
 use crate::quota::UploadQuota;
 use crate::refusals::Refusals;
@@ -5,6 +6,7 @@ use crate::{KeyRing, Limits};
 use axum::extract::FromRef;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use taghouse_engine::Engine;
 use tokio::sync::Semaphore;
 
@@ -23,10 +25,14 @@ pub struct Server {
     /// The folder for backups that are requested from other machines; `None`: such requests are
     /// refused.
     pub(crate) backups: Option<PathBuf>,
+    /// How old answers may be until it says that it is not ready.
+    pub(crate) max_stale: Duration,
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) gates: Gates,
     pub(crate) quota: Arc<UploadQuota>,
     pub(crate) refusals: Refusals,
+    /// Who waits for changes of flags.
+    pub(crate) watches: Watches,
     /// When it began, by the steady clock.
     pub(crate) began_ms: i64,
 }
@@ -47,10 +53,12 @@ impl Server {
             keys,
             uploads,
             backups,
+            max_stale: limits.max_stale,
             exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
             gates: Gates::new(limits),
             quota: Arc::new(UploadQuota::new(limits.uploads)),
             refusals: Refusals::default(),
+            watches: Watches::default(),
             began_ms,
         }
     }
@@ -65,6 +73,12 @@ impl Server {
         if let Err(error) = self.sweep_uploads().await {
             tracing::error!(%error, "an abandoned upload could not be removed");
         }
+    }
+
+    /// Tells those who follow the flags of users, or the server's health, that nothing more comes, for
+    /// the process ends.
+    pub fn end_streams(&self) {
+        self.watches.end();
     }
 
     /// Waits until every line of the audit trail is written. At the end of a process; runs have

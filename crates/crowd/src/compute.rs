@@ -286,7 +286,7 @@ impl Crowds {
         let of_object = |kept: &&Arc<KnownVersion>| kept.version.object == version.object;
         let Some(known) = known.kept.iter().find(of_object).cloned() else { return Ok(()) };
         let (object, size, size_bytes) = (version.object, version.size, bytes.len() as u64);
-        let set = blocking(move || LoadedSet::read(&object, bytes, size)).await?;
+        let set = blocking(move || LoadedSet::read(&object, bytes.into(), size)).await?;
         self.loaded.insert(&known.slot, Arc::new(set), size_bytes);
         Ok(())
     }

@@ -23,7 +23,7 @@ use taghouse_rules::did_you_mean;
 pub(crate) const POINTER_KIND: &str = "crowd";
 
 /// Sets of versions are kept in memory up to this many bytes.
-const LOADED_BYTES: u64 = 256 << 20;
+const LOADED_BYTES: u64 = 1 << 30;
 
 /// How long the catalog may take to answer. Questions about a known crowd do not wait for it.
 pub(crate) const CATALOG_WAIT: Duration = Duration::from_secs(5);
@@ -214,7 +214,7 @@ impl Crowds {
     }
 
     /// The apps of which anything is known.
-    pub(crate) fn apps(&self) -> Vec<AppId> {
+    pub fn apps(&self) -> Vec<AppId> {
         self.apps.load().keys().cloned().collect()
     }
 
@@ -338,17 +338,18 @@ impl Crowds {
             return Ok(set);
         }
         let version = &known.version;
-        let bytes = match self.store.get(&ObjectPath::from(version.object.as_str())).await {
-            Ok(found) => found.bytes().await?,
+        let found = match self.store.get(&ObjectPath::from(version.object.as_str())).await {
+            Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => {
                 return Err(Error::corrupt(&version.object, "it is missing"));
             }
             Err(e) => return Err(e.into()),
         };
-        let size_bytes = bytes.len() as u64;
+        let bytes = self.loaded.bytes_of(found).await?;
+        let kept_bytes = bytes.kept_bytes();
         let (object, size) = (version.object.clone(), version.size);
         let set = Arc::new(blocking(move || LoadedSet::read(&object, bytes, size)).await?);
-        self.loaded.insert(&known.slot, set.clone(), size_bytes);
+        self.loaded.insert(&known.slot, set.clone(), kept_bytes);
         Ok(set)
     }
 

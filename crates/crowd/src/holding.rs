@@ -155,7 +155,9 @@ impl Crowds {
         let look = move || {
             let mut found = Found::default();
             let mut last: Option<&InGeneration> = None;
-            for (place, row) in rows.versioned.iter().enumerate() {
+            let slots = rows.versioned.iter().map(|row| row.known.slot.as_ref());
+            let sets = loaded.in_row(&rows.sets, slots);
+            for (place, (row, set)) in rows.versioned.iter().zip(sets.iter()).enumerate() {
                 if last.is_none_or(|last| last.generation != row.generation) {
                     last = asked.iter().find(|asked| asked.generation == row.generation);
                 }
@@ -168,11 +170,14 @@ impl Crowds {
                         continue;
                     }
                 };
-                match loaded.peek(&row.known.slot) {
+                match set {
                     None => found.unread.push(place),
                     Some(set) if set.contains(ordinal)? => found.holds(row),
                     Some(_) => {}
                 }
+            }
+            if !found.unread.is_empty() {
+                rows.sets.forget();
             }
             Ok(found)
         };

@@ -47,6 +47,9 @@ pub struct Judgments {
     pub in_crowd: Vec<Vec<bool>>,
     /// The version of each crowd.
     pub versions: Vec<u64>,
+    /// The oldest as-of time of the tags that each version was computed from; `None`: it used none,
+    /// or the crowd is live.
+    pub as_of_ms: Vec<Option<TimestampMs>>,
     /// Which of the users were never seen.
     pub unknown_user: Vec<bool>,
     /// How long ago the catalog last said that these are the current versions, in ms.
@@ -163,6 +166,7 @@ impl Batch {
         Ok(Judgments {
             in_crowd: (0..users.len()).map(row).collect::<Result<_>>()?,
             versions: self.asked.iter().map(|asked| asked.known.version.version).collect(),
+            as_of_ms: self.asked.iter().map(|a| a.known.version.oldest_as_of_ms).collect(),
             unknown_user: (0..users.len())
                 .map(|user| looked_up.iter().all(|known| known.ordinal(user).is_none()))
                 .collect(),

@@ -260,7 +260,8 @@ impl LiveCrowd {
                 adjusted: 0,
             };
             let name = format!("the live crowd {}", definition.name);
-            let set = LoadedSet::read(&name, set.to_bytes()?.into(), version.size)?;
+            let set =
+                LoadedSet::read(&name, bytes::Bytes::from(set.to_bytes()?).into(), version.size)?;
             let known = KnownVersion { version, slot: Arc::default() };
             let (known, set) = (Arc::new(known), Arc::new(set));
             let answer = LiveAnswer { snapshot, now_ms, known, set };

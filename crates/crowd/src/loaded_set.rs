@@ -1,8 +1,8 @@
 //! One set of members in memory.
 
+use crate::set_bytes::{Mapped, SetBytes};
 use crate::{Error, Result};
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 use taghouse_bitmap::{Bitmap, Stored};
 use taghouse_index::{UserSet, overlap};
@@ -16,6 +16,7 @@ pub(crate) struct LoadedSet {
     /// The result for the deleted users last asked for. In a generation, deleted users only become
     /// more.
     without: ArcSwapOption<Without>,
+    _mapped: Mapped,
 }
 
 /// What is left of a set without deleted users.
@@ -29,7 +30,8 @@ struct Without {
 impl LoadedSet {
     /// Verifies all of an object that must have `size` members: not for a thread that answers
     /// requests.
-    pub(crate) fn read(object: &str, bytes: Bytes, size: u64) -> Result<Self> {
+    pub(crate) fn read(object: &str, bytes: SetBytes, size: u64) -> Result<Self> {
+        let (bytes, mapped) = bytes.into_parts();
         let stored = Bitmap::open(bytes).map_err(|e| match e {
             taghouse_bitmap::Error::Corrupt { detail, .. } => Error::corrupt(object, detail),
             other => other.into(),
@@ -40,7 +42,8 @@ impl LoadedSet {
                 format!("it has {} members, its version says {size}", stored.len()),
             ));
         }
-        Ok(Self { stored, bitmap: OnceLock::new(), without: ArcSwapOption::empty() })
+        let (bitmap, without) = (OnceLock::new(), ArcSwapOption::empty());
+        Ok(Self { stored, bitmap, without, _mapped: mapped })
     }
 
     /// Whether a user is stored as a member.
@@ -103,10 +106,11 @@ impl LoadedSet {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use bytes::Bytes;
 
     pub(crate) fn set(members: &[u32]) -> Arc<LoadedSet> {
         let bytes = members.iter().copied().collect::<Bitmap>().to_bytes().unwrap();
-        Arc::new(LoadedSet::read("a", bytes.into(), members.len() as u64).unwrap())
+        Arc::new(LoadedSet::read("a", Bytes::from(bytes).into(), members.len() as u64).unwrap())
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The cache of sets of members: least recently used, within a budget of bytes.
 
 use crate::loaded_set::LoadedSet;
+use crate::set_bytes::Mappings;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -24,6 +25,21 @@ pub(crate) struct LoadedSets {
     /// Counts loads: the clock of "least recently".
     loads: AtomicU64,
     entries: Mutex<Entries>,
+    pub(crate) mappings: Mappings,
+    /// Those who keep sets in a row: they let go of them when a set is evicted.
+    rows: Mutex<Vec<Weak<RowOfSets>>>,
+}
+
+/// The sets of many versions in a row, as far as they are in memory. Whoever asks all of them reads
+/// no slot, and so waits for no other core and for memory once, not set by set.
+#[derive(Default)]
+pub(crate) struct RowOfSets(ArcSwapOption<Vec<Option<Arc<LoadedSet>>>>);
+
+impl RowOfSets {
+    /// The next question puts them together again.
+    pub(crate) fn forget(&self) {
+        self.0.store(None);
+    }
 }
 
 /// What was loaded. Among it may be what nobody has any more, or what was loaded again: it counts
@@ -41,7 +57,13 @@ struct Entry {
 
 impl LoadedSets {
     pub(crate) fn new(budget_bytes: u64) -> Self {
-        Self { budget_bytes, loads: AtomicU64::new(0), entries: Mutex::default() }
+        Self {
+            budget_bytes,
+            loads: AtomicU64::new(0),
+            entries: Mutex::default(),
+            mappings: Mappings::default(),
+            rows: Mutex::default(),
+        }
     }
 
     pub(crate) fn get(&self, slot: &Slot) -> Option<Arc<LoadedSet>> {
@@ -54,9 +76,24 @@ impl LoadedSets {
         Some(set)
     }
 
-    /// The same without a sign that it was asked for: for whoever asks for all.
-    pub(crate) fn peek(&self, slot: &Slot) -> Option<Arc<LoadedSet>> {
-        slot.set.load_full()
+    /// The sets in these slots, in their order, for whoever asks all of them. That they were asked
+    /// for is not noted. A set that is evicted while they are put together stays until the next one.
+    pub(crate) fn in_row<'s>(
+        &self,
+        row: &Arc<RowOfSets>,
+        slots: impl Iterator<Item = &'s Slot>,
+    ) -> Arc<Vec<Option<Arc<LoadedSet>>>> {
+        if let Some(sets) = row.0.load_full() {
+            return sets;
+        }
+        let this = Arc::downgrade(row);
+        let mut rows = self.rows.lock();
+        rows.retain(|row| row.strong_count() > 0 && !row.ptr_eq(&this));
+        rows.push(this);
+        drop(rows);
+        let sets: Arc<Vec<_>> = Arc::new(slots.map(|slot| slot.set.load_full()).collect());
+        row.0.store(Some(sets.clone()));
+        sets
     }
 
     pub(crate) fn insert(&self, slot: &Arc<Slot>, set: Arc<LoadedSet>, bytes: u64) {
@@ -68,6 +105,7 @@ impl LoadedSets {
         entries.bytes += bytes;
         if entries.bytes > self.budget_bytes {
             entries.shrink(self.budget_bytes);
+            self.rows.lock().iter().filter_map(Weak::upgrade).for_each(|row| row.forget());
         }
     }
 }
@@ -109,6 +147,27 @@ impl Entries {
 mod tests {
     use super::*;
     use crate::loaded_set::tests::set;
+
+    #[test]
+    fn sets_in_a_row_are_let_go_of_with_an_eviction() {
+        let sets = LoadedSets::new(100);
+        let slots: Vec<Arc<Slot>> = (0..3).map(|_| Arc::default()).collect();
+        let row = Arc::new(RowOfSets::default());
+        let there = || {
+            let sets = sets.in_row(&row, slots.iter().map(AsRef::as_ref));
+            sets.iter().map(Option::is_some).collect::<Vec<_>>()
+        };
+        sets.insert(&slots[0], set(&[1]), 60);
+        assert_eq!(there(), [true, false, false]);
+        let first = Arc::downgrade(&slots[0].set.load_full().unwrap());
+        sets.insert(&slots[1], set(&[1]), 30);
+        assert_eq!(there(), [true, false, false], "until somebody says so");
+        row.forget();
+        assert_eq!(there(), [true, true, false]);
+        sets.insert(&slots[2], set(&[1]), 60);
+        assert!(first.upgrade().is_none(), "nothing holds what is evicted");
+        assert_eq!(there(), [false, true, true]);
+    }
 
     #[test]
     fn forgets_what_was_not_asked_for() {

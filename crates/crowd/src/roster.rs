@@ -2,6 +2,7 @@
 
 use crate::known::{AppCrowds, KnownCrowd, KnownVersion};
 use crate::live::LiveCrowd;
+use crate::loaded_sets::RowOfSets;
 use crate::{Crowds, Error};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub(crate) struct Roster {
     known: Arc<HashMap<String, Arc<KnownCrowd>>>,
     /// Those that answer by a version.
     pub(crate) versioned: Vec<Row>,
+    /// Their sets, in their order.
+    pub(crate) sets: Arc<RowOfSets>,
     /// The generations of these versions.
     pub(crate) generations: BTreeSet<u64>,
     pub(crate) live: Vec<Arc<LiveCrowd>>,
@@ -73,6 +76,7 @@ impl Crowds {
             }
         }
         let generations = versioned.iter().map(|row| row.generation).collect();
-        Roster { definitions, known, versioned, generations, live, without }
+        let sets = Arc::default();
+        Roster { definitions, known, versioned, sets, generations, live, without }
     }
 }

@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod apply;
+mod apps;
 pub mod clock_text;
 mod compaction;
 mod crowd_computation;

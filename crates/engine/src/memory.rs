@@ -2,6 +2,7 @@
 //! the process.
 
 use crate::AuditLimits;
+use crate::apps::KnownApps;
 use crate::deletion::Looked;
 use crate::parity::LastParity;
 use crate::reading::Reads;
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 pub struct Memory {
     /// Read without a lock: judgments ask too.
     definitions: ArcSwap<HashMap<AppId, Arc<KnownDefinitions>>>,
+    pub(crate) apps: KnownApps,
     landings: Mutex<BTreeMap<AppId, LandingTotals>>,
     /// Apps whose live tags could not be kept current, and when it is tried again.
     paused: Mutex<HashMap<AppId, Instant>>,
@@ -125,6 +127,7 @@ impl Memory {
     pub fn new(audit: AuditLimits) -> Self {
         Self {
             definitions: ArcSwap::default(),
+            apps: KnownApps::default(),
             landings: Mutex::default(),
             paused: Mutex::default(),
             producing: tokio::sync::Mutex::default(),
@@ -169,6 +172,7 @@ impl Memory {
     /// Notes that an app's definitions were changed.
     pub(crate) fn forget(&self, app: &AppId) {
         self.definitions(app).changes.fetch_add(1, Ordering::Release);
+        self.apps.forget();
     }
 
     /// Whether an app's live tags failed a moment ago and are not to be tried again yet, so that

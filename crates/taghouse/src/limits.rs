@@ -47,6 +47,13 @@ pub(crate) struct ServeLimits {
     /// Requests that such a key may make at once after a pause. Default: as many as per second
     #[arg(long, env = "TAGHOUSE_REQUEST_BURST", value_name = "N", requires = "requests_per_second", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     request_burst: Option<u32>,
+    /// Concurrent readers of the events of flags per API key: each page that is open is one
+    #[arg(long, env = "TAGHOUSE_FLAG_EVENTS_PER_KEY", value_name = "N", default_value_t = 1000, value_parser = at_least_one)]
+    flag_events_per_key: usize,
+    /// Maximum age of answers, in seconds. Beyond it, `/readyz` fails: the catalog has not answered
+    /// for so long, or live tags are behind
+    #[arg(long, env = "TAGHOUSE_MAX_STALE", value_name = "SECONDS", default_value_t = 60.0, value_parser = positive_seconds)]
+    max_stale: f64,
     /// Days for which the records of the change feed are kept
     #[arg(long, env = "TAGHOUSE_FEED_DAYS", value_name = "DAYS", default_value_t = 7.0, value_parser = feed_days)]
     feed_days: f64,
@@ -89,6 +96,8 @@ impl ServeLimits {
                 burst: self.request_burst.unwrap_or(per_second),
             }),
             feed_bytes: self.feed_bytes,
+            flag_events_per_key: self.flag_events_per_key,
+            max_stale: Duration::from_secs_f64(self.max_stale),
             uploads: UploadLimits {
                 bytes: self.upload_bytes,
                 bytes_per_app: self.upload_bytes_per_app,

@@ -455,8 +455,12 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
             command::ask::sample(context, expression, *size, *seed).await
         }
         Command::Export(arguments) => command::export::export(context, arguments).await,
-        Command::Judge { user, crowd } => command::ask::judge(context, user, crowd).await,
-        Command::Why { user, crowd } => command::why::why(context, user, crowd).await,
+        Command::Judge { user, crowd, at_least } => {
+            command::ask::judge(context, user, crowd, *at_least).await
+        }
+        Command::Why { user, crowd, at_least } => {
+            command::why::why(context, user, crowd, *at_least).await
+        }
         Command::Profile { user, tags } => {
             command::ask::profile(context, user, tags.as_deref()).await
         }

@@ -77,8 +77,9 @@ pub(crate) async fn serve(
 
     end_within(AT_MOST);
     stop.send(true).ok();
-    // Who follows the change feed would keep the connection.
+    // Who follows the change feed, flags or the health would keep the connection.
     server.engine.feeds.end_readers();
+    server.end_streams();
     ending.cancel();
     shut_down(&server, listening, rounds).await;
     problem.map_or(Ok(()), Err)

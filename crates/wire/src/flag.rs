@@ -83,11 +83,43 @@ pub enum FlagOutcome {
 
 /// All flags.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct FlagList {
     /// A flag for each crowd that is defined, in order of the names.
     pub flags: Vec<FlagOutcome>,
     /// What the flags are of.
     pub metadata: FlagListMetadata,
+    /// Where to be told that they changed.
+    pub event_streams: Vec<EventStreamBody>,
+}
+
+/// Where a provider is told of changes.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventStreamBody {
+    /// `sse`: server-sent events.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The place, below the origin that the provider calls.
+    pub endpoint: EventStreamEndpoint,
+}
+
+/// The place of a stream of events.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventStreamEndpoint {
+    /// Path and query. It needs no key, and is for this key's holder and this user alone.
+    pub request_uri: String,
+}
+
+/// The data of an event: that the flags of a user are not what they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FlagEvent {
+    /// `refetchEvaluation`: evaluate all flags again.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The `ETag` that the flags have now.
+    pub etag: String,
 }
 
 /// What flags are of.

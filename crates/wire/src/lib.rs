@@ -70,8 +70,8 @@ pub use definition::{
 pub use effect::{ArmBody, EffectAnswer, EffectRequest};
 pub use feed::{CrowdEvent, FeedKind, FeedRecord};
 pub use flag::{
-    FlagBody, FlagContext, FlagFailure, FlagList, FlagListMetadata, FlagMetadata, FlagOutcome,
-    FlagRequest,
+    EventStreamBody, EventStreamEndpoint, FlagBody, FlagContext, FlagEvent, FlagFailure, FlagList,
+    FlagListMetadata, FlagMetadata, FlagOutcome, FlagRequest,
 };
 pub use group::{AxisRequest, BucketsRequest, GroupAnswer, GroupBody, GroupRequest, HeadingBody};
 pub use histogram::{BinBody, HistogramAnswer, HistogramRequest, QuantileBody};

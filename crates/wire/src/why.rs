@@ -41,6 +41,9 @@ pub struct WhyBody {
     #[serde(default)]
     #[schema(required)]
     pub masked: Option<String>,
+    /// The position of the log that the answer holds, where `at_least` asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
 }
 
 /// What a definition says of a user, whatever the rule says.

@@ -3,13 +3,15 @@
 //!
 //! Source: <https://github.com/open-feature/protocol>, `service/openapi.yaml`.
 
-use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::is_json;
 use crate::flag_failure::{FlagError, FlagProblem};
+use crate::flags::{Ticket, etag, evaluated, every};
 use crate::guard::Want;
 use crate::position::{AT_LEAST_HEADER, at_least_of};
+use crate::routes::flag_events::EVENTS_PATH;
 use crate::routes::judge::held;
+use crate::{Problem, Server};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -18,25 +20,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use std::sync::Arc;
 use taghouse_engine::Engine;
-use taghouse_engine::clock_text::local;
 use taghouse_model::{AppId, ErrorKind, Name, check_user_id};
-use taghouse_rules::{CrowdDefinition, Definitions, Labelled, did_you_mean};
+use taghouse_rules::did_you_mean;
 use taghouse_wire::{
-    FlagBody, FlagFailure, FlagList, FlagListMetadata, FlagMetadata, FlagOutcome, FlagRequest,
+    EventStreamBody, EventStreamEndpoint, FlagBody, FlagList, FlagListMetadata, FlagRequest,
 };
 
 /// The header that names the app, for keys of all apps.
 pub(crate) const APP_HEADER: &str = "Taghouse-App";
-
-/// An older answer is said to be stale.
-const FRESH_MS: u64 = 10_000;
-
-/// The most crowds of an app of which all flags are evaluated by one call.
-const MAX_FLAGS: usize = 1000;
 
 /// The flag in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -71,6 +64,36 @@ pub(crate) struct AllFlagsHeaders {
     /// The ETag of an answer that the caller has.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
+}
+
+/// What providers send along that were told of a change.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "only described: flags are evaluated as they are now, whoever asks")]
+pub(crate) struct RefetchQuery {
+    /// The `etag` of the event.
+    #[param(rename = "flagConfigEtag")]
+    flag_config_etag: Option<String>,
+    /// The `lastModified` of an event. Events of this server have none.
+    #[param(rename = "flagConfigLastModified")]
+    flag_config_last_modified: Option<String>,
+}
+
+/// Where to be told that the flags of a user changed.
+fn event_streams(
+    server: &Server,
+    caller: &Caller,
+    app: &AppId,
+    user: &str,
+) -> Vec<EventStreamBody> {
+    let ticket = server.keys.ticket(caller, app, user);
+    let body = |ticket: Ticket| EventStreamBody {
+        kind: "sse".into(),
+        endpoint: EventStreamEndpoint {
+            request_uri: format!("/ofrep/v1{EVENTS_PATH}?{}", ticket.query()),
+        },
+    };
+    ticket.map(body).into_iter().collect()
 }
 
 /// The body of a call, which says that it is JSON.
@@ -123,11 +146,11 @@ pub(crate) async fn one(
 /// Evaluates all crowds of the app as flags for a user (OFREP). The key may also be sent as
 /// `X-API-Key`. Of an app with more than 1,000 crowds each flag is asked for alone.
 #[utoipa::path(post, path = "/evaluate/flags", operation_id = "evaluate_flags", tag = "flags",
-    params(AllFlagsHeaders), request_body = FlagRequest,
+    params(AllFlagsHeaders, RefetchQuery), request_body = FlagRequest,
     responses((status = 200, description = "The flags.", body = FlagList, headers(("ETag" = String, description = "Changes with a flag's value or version."))),
         (status = 304, description = "The flags are as the caller has them."), FlagProblem))]
 pub(crate) async fn all(
-    State(engine): State<Arc<Engine>>,
+    State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Context,
@@ -137,63 +160,38 @@ pub(crate) async fn all(
         let detail = "Taghouse-At-Least is for one flag, of a live crowd: evaluate that flag alone";
         return Err(of_all(Problem::new(ErrorKind::Invalid, detail)));
     }
-    let app = app_of(&engine, &caller, &headers).await.map_err(of_all)?;
+    let app = app_of(&server.engine, &caller, &headers).await.map_err(of_all)?;
     let user = user_of(&body.0, None)?;
-    let definitions = engine.definitions(&app).await.map_err(|error| of_all(error.into()))?;
-    let guard = caller.guard(&definitions);
-    let judged = |crowd: &&CrowdDefinition| guard.judges(Labelled::Crowd(crowd.name.as_str()));
-    let judged: Vec<&CrowdDefinition> = definitions.crowds.values().filter(judged).collect();
-    let crowds = judged.len();
-    if crowds > MAX_FLAGS {
-        let detail = format!(
-            "the app {app} has {crowds} crowds, and all flags are evaluated of {MAX_FLAGS} at most: evaluate each flag alone"
-        );
-        return Err(of_all(Problem::new(ErrorKind::Invalid, detail)));
-    }
-    let mut flags = Vec::with_capacity(crowds);
-    for crowd in judged {
-        flags.push(match evaluated(&engine, &definitions, crowd, &user).await {
-            Ok(flag) => FlagOutcome::Evaluated(flag),
-            // What is wrong with one crowd leaves the other flags as they are.
-            Err(problem) => FlagOutcome::Failed(FlagFailure {
-                key: Some(crowd.name.to_string()),
-                error_code: "GENERAL".into(),
-                error_details: problem.detail,
-            }),
-        });
-    }
-    let judged = definitions
-        .crowds
-        .keys()
-        .map(Name::as_str)
-        .filter(|name| guard.judges(Labelled::Crowd(name)));
-    engine.sum_read(&caller.id, &app, "judge", 1, judged);
+    let flags = every(&server.engine, &caller, &app, &user).await.map_err(of_all)?;
     let tag = etag(&flags);
     let tag_header = HeaderValue::from_str(&tag)
         .map_err(|error| of_all(Problem::new(ErrorKind::Internal, format!("the ETag: {error}"))))?;
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| names(known, &tag)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag_header)]).into_response());
     }
-    let list = FlagList { flags, metadata: FlagListMetadata { app: app.to_string() } };
+    let event_streams = event_streams(&server, &caller, &app, &user);
+    let list =
+        FlagList { flags, metadata: FlagListMetadata { app: app.to_string() }, event_streams };
     Ok(([(header::ETAG, tag_header)], axum::Json(list)).into_response())
 }
 
 /// The key's app; with a key of all apps the one that the header names, or the only one.
-async fn app_of(engine: &Engine, caller: &Caller, headers: &HeaderMap) -> Result<AppId, Problem> {
+pub(super) async fn app_of(
+    engine: &Engine,
+    caller: &Caller,
+    headers: &HeaderMap,
+) -> Result<AppId, Problem> {
     caller.has_role(Action::Judge)?;
     let named = headers.get(APP_HEADER).map(|named| String::from_utf8_lossy(named.as_bytes()));
     let app = match (named, &caller.app) {
         (Some(named), _) => AppId::new(&named)?,
         (None, Some(own)) => own.clone(),
-        (None, None) => match engine.catalog.apps().await?.as_slice() {
-            [one] => one.clone(),
-            _ => {
-                let detail = format!(
-                    "this key is of all apps: name one in the header {APP_HEADER}, or use a key of one app"
-                );
-                return Err(Problem::new(ErrorKind::Invalid, detail));
-            }
-        },
+        (None, None) => engine.only_app().await?.ok_or_else(|| {
+            let detail = format!(
+                "this key is of all apps: name one in the header {APP_HEADER}, or use a key of one app"
+            );
+            Problem::new(ErrorKind::Invalid, detail)
+        })?,
     };
     caller.may_in_part(Action::Judge, &app)?;
     Ok(app)
@@ -228,80 +226,6 @@ fn user_of(body: &[u8], key: Option<&str>) -> Result<String, FlagError> {
     }
 }
 
-async fn evaluated(
-    engine: &Engine,
-    definitions: &Definitions,
-    crowd: &CrowdDefinition,
-    user: &str,
-) -> Result<FlagBody, Problem> {
-    let app = &definitions.app.id;
-    let key = crowd.name.to_string();
-    let live = crowd.is_live;
-    let judgment = match engine.crowds.judge(app, user, &key).await {
-        Ok(judgment) => judgment,
-        Err(taghouse_crowd::Error::NotComputed { .. }) => {
-            let metadata = FlagMetadata {
-                version: 0,
-                live,
-                age_ms: 0,
-                as_of: None,
-                position: None,
-                unknown_user: false,
-            };
-            let (reason, variant) = ("DEFAULT".into(), "not_computed".into());
-            return Ok(FlagBody { key, value: None, reason, variant, metadata });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let age_ms = if live { engine.live_age_ms(app) } else { judgment.age_ms };
-    let as_of_ms = if live { engine.stream.as_of_ms(app) } else { judgment.as_of_ms };
-    Ok(FlagBody {
-        key,
-        value: Some(judgment.in_crowd),
-        reason: if age_ms > FRESH_MS { "STALE" } else { "TARGETING_MATCH" }.into(),
-        variant: if judgment.in_crowd { "in" } else { "out" }.into(),
-        metadata: FlagMetadata {
-            version: judgment.version,
-            live,
-            age_ms,
-            as_of: as_of_ms.map(|ms| local(ms, &definitions.app.time_zone)),
-            position: None,
-            unknown_user: judgment.unknown_user,
-        },
-    })
-}
-
-/// Another one for other values, versions and reasons; ages are left out, for they always differ.
-fn etag(flags: &[FlagOutcome]) -> String {
-    let mut hash = Sha256::new();
-    let mut add = |part: &str| {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    };
-    for flag in flags {
-        match flag {
-            FlagOutcome::Evaluated(flag) => {
-                add(&flag.key);
-                add(&flag.variant);
-                add(&flag.reason);
-                add(&flag.metadata.version.to_string());
-                add(&flag.metadata.unknown_user.to_string());
-            }
-            FlagOutcome::Failed(failure) => {
-                add(failure.key.as_deref().unwrap_or_default());
-                add(&failure.error_details);
-            }
-        }
-    }
-    let mut tag = String::from("\"");
-    for byte in hash.finalize().iter().take(16) {
-        // To a text: it cannot fail.
-        write!(tag, "{byte:02x}").ok();
-    }
-    tag.push('"');
-    tag
-}
-
 /// Whether an `If-None-Match` names the tag. A weak tag is as good: what a proxy has compressed.
 fn names(known: &HeaderValue, tag: &str) -> bool {
     let Ok(known) = known.to_str() else { return false };
@@ -318,44 +242,6 @@ fn names(known: &HeaderValue, tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn flag(key: &str, value: Option<bool>, version: u64) -> FlagOutcome {
-        let variant = value.map_or("not_computed", |value| if value { "in" } else { "out" });
-        FlagOutcome::Evaluated(FlagBody {
-            key: key.to_owned(),
-            value,
-            reason: "TARGETING_MATCH".into(),
-            variant: variant.into(),
-            metadata: FlagMetadata {
-                version,
-                live: false,
-                age_ms: version * 7,
-                as_of: None,
-                position: None,
-                unknown_user: false,
-            },
-        })
-    }
-
-    #[test]
-    fn a_tag_changes_with_what_flags_say_and_not_with_their_age() {
-        let one = etag(&[flag("a", Some(true), 1)]);
-        let mut older = flag("a", Some(true), 1);
-        if let FlagOutcome::Evaluated(flag) = &mut older {
-            flag.metadata.age_ms += 500;
-        }
-        assert_eq!(etag(&[older]), one);
-        for other in [
-            vec![],
-            vec![flag("a", Some(false), 1)],
-            vec![flag("a", Some(true), 2)],
-            vec![flag("b", Some(true), 1)],
-            vec![flag("a", None, 1)],
-            vec![flag("a", Some(true), 1), flag("b", Some(true), 1)],
-        ] {
-            assert_ne!(etag(&other), one);
-        }
-    }
 
     #[test]
     fn a_tag_is_known_in_every_form() {

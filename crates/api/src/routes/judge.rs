@@ -21,32 +21,21 @@ use taghouse_wire::reading::{by_name, whole};
 use taghouse_wire::shape::Expression;
 use taghouse_wire::{JudgmentBody, ProfileBody};
 
-/// The user and the crowd.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct JudgeQuery {
-    /// The user id.
-    pub(super) user: String,
-    /// The crowd's name.
-    pub(super) crowd: String,
-}
-
 /// The user and the crowd, and what the answer must hold.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OneQuery {
     /// The user id.
-    user: String,
+    pub(super) user: String,
     /// The crowd's name.
-    crowd: String,
+    pub(super) crowd: String,
     /// The answer must hold what was acknowledged with this position of the log, which writes return
     /// as `Taghouse-Position`. Of live crowds only.
-    at_least: Option<u64>,
+    pub(super) at_least: Option<u64>,
     /// How many ms to wait for that, 10,000 at most. Default: 2,000.
     #[param(maximum = 10_000)]
-    wait_ms: Option<u64>,
+    pub(super) wait_ms: Option<u64>,
 }
 
 /// Many users, crowds and expressions.
@@ -191,7 +180,7 @@ pub(crate) async fn one(
 }
 
 /// Waits for what the answer must hold. Gives the position that it holds then.
-pub(super) async fn held(
+pub(crate) async fn held(
     engine: &Engine,
     definitions: &Definitions,
     at_least: Option<AtLeast>,

@@ -11,6 +11,7 @@ pub(crate) mod effect;
 pub(crate) mod estimate;
 pub(crate) mod export;
 pub(crate) mod feed;
+pub(crate) mod flag_events;
 pub(crate) mod flags;
 pub(crate) mod group;
 pub(crate) mod histogram;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use taghouse_engine::{Engine, NotReady};
+use taghouse_engine::NotReady;
 use taghouse_model::{AppId, ErrorKind};
 
 /// How long all apps together may take to say whether they can be asked.
@@ -34,8 +34,9 @@ pub(crate) async fn livez() -> Json<Probe> {
     Json(OK)
 }
 
-/// Whether the server can be asked: the catalog answers, every app's definitions can be read, and
-/// no app's live tags are still to get their first values. Needs no key; details about an app are
+/// Whether the server can be asked: what it answers is not older than `--max-stale`, every app's
+/// definitions can be read, and no app's live tags are still to get their first values. While the
+/// catalog does not answer, what is known goes on to answer, until it is too old. Needs no key; details about an app are
 /// only shown to a key that may read it.
 #[utoipa::path(get, path = "/readyz", operation_id = "get_readiness", tag = "apps", security(()),
     responses((status = 200, description = "It can be asked.", body = Probe), KeylessProblem))]
@@ -43,21 +44,45 @@ pub(crate) async fn readyz(
     State(server): State<Arc<Server>>,
     headers: HeaderMap,
 ) -> Result<Json<Probe>, Problem> {
-    let caller = caller_of(&server, &headers);
-    let apps = all_apps(&server.engine, caller.as_ref()).await?;
-    let missing = tokio::time::timeout(APPS_WAIT, not_ready(&server.engine, &apps))
+    readiness(&server, caller_of(&server, &headers).as_ref()).await?;
+    Ok(Json(OK))
+}
+
+/// Why the server cannot be asked, told as far as a caller may know.
+pub(crate) async fn readiness(server: &Server, caller: Option<&Caller>) -> Result<(), Problem> {
+    let apps = match all_apps(&server.engine, caller).await {
+        Ok(apps) => apps,
+        // What is known goes on to answer: a server that is taken out for it answers nobody.
+        Err(problem) => match server.engine.crowds.stalest_ms() {
+            Some(age_ms) if age_ms <= max_stale_ms(server) => server.engine.crowds.apps(),
+            _ => return Err(problem),
+        },
+    };
+    let missing = tokio::time::timeout(APPS_WAIT, not_ready(server, &apps))
         .await
         .map_err(|_| unwell("the apps do not say in time whether they can be asked"))?;
     if missing.is_empty() {
-        return Ok(Json(OK));
+        return Ok(());
     }
-    Err(refusal(&missing, caller.as_ref()))
+    Err(refusal(&missing, caller))
 }
 
-async fn not_ready(engine: &Engine, apps: &[AppId]) -> Vec<NotReady> {
+fn max_stale_ms(server: &Server) -> u64 {
+    u64::try_from(server.max_stale.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn not_ready(server: &Server, apps: &[AppId]) -> Vec<NotReady> {
+    let max_ms = max_stale_ms(server);
     let mut missing = Vec::new();
     for app in apps {
-        missing.extend(engine.not_ready(app).await);
+        missing.extend(server.engine.not_ready(app).await);
+        let age_ms = server.engine.live_age_ms(app);
+        if age_ms > max_ms {
+            let reason =
+                format!("their values are {age_ms} ms old, and --max-stale is {max_ms} ms");
+            let (app, reason) = (app.clone(), Some(reason));
+            missing.push(NotReady { app, missing: "live tags are behind", reason });
+        }
     }
     missing
 }

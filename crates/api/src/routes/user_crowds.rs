@@ -5,10 +5,11 @@ use super::users::UserPath;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Guard;
 use axum::Extension;
 use axum::extract::State;
 use std::sync::Arc;
-use taghouse_crowd::{Holds, Unanswered};
+use taghouse_crowd::{Holding, Holds, Unanswered};
 use taghouse_engine::Engine;
 use taghouse_model::check_user_id;
 use taghouse_rules::Labelled;
@@ -28,12 +29,7 @@ pub(crate) async fn list(
     let definitions = engine.definitions(&app).await?;
     let guard = caller.guard(&definitions);
     let mut holding = engine.crowds.crowds_of(&definitions, &path.user).await?;
-    holding.crowds.retain(|holds| guard.judges(Labelled::Crowd(holds.crowd.as_str())));
-    let listed = holding.unanswered.len();
-    holding.unanswered.retain(|of| guard.judges(Labelled::Crowd(of.crowd.as_str())));
-    if holding.unanswered.len() < listed {
-        holding.unanswered_count = holding.unanswered.len();
-    }
+    visible(&mut holding, guard);
     let is_live = definitions.crowds.values().any(|crowd| crowd.is_live);
     let live_age_ms = if is_live { engine.live_age_ms(&app) } else { 0 };
     engine.sum_read(&caller.id, &app, "user_crowds", 1, std::iter::empty());
@@ -48,4 +44,14 @@ pub(crate) async fn list(
         unanswered_count: holding.unanswered_count as u64,
         age_ms: holding.age_ms.max(live_age_ms),
     }))
+}
+
+/// Leaves out the crowds that the caller may not ask.
+pub(crate) fn visible(holding: &mut Holding, guard: Guard<'_>) {
+    holding.crowds.retain(|holds| guard.judges(Labelled::Crowd(holds.crowd.as_str())));
+    let listed = holding.unanswered.len();
+    holding.unanswered.retain(|of| guard.judges(Labelled::Crowd(of.crowd.as_str())));
+    if holding.unanswered.len() < listed {
+        holding.unanswered_count = holding.unanswered.len();
+    }
 }

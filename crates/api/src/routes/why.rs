@@ -1,10 +1,11 @@
 //! Why a user is in a crowd, or is not.
 
 use super::App;
-use super::judge::JudgeQuery;
+use super::judge::{OneQuery, held};
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path, Query};
 use crate::guard::{Guard, Want};
+use crate::position::at_least;
 use crate::{Problem, values};
 use axum::Extension;
 use axum::extract::State;
@@ -23,18 +24,21 @@ const MAX_TEXT_CHARS: usize = 1000;
 /// Why a user is in a crowd, or is not: the judgment, and the crowd's rule part by part, each with
 /// whether it holds for the user and the values that it asks. The judgment is the one of the
 /// crowd's current version. The rule is evaluated now, and may say otherwise.
-#[utoipa::path(get, path = "/apps/{app}/judge/why", operation_id = "explain_judgment", tag = "judgments", params(App, JudgeQuery),
+#[utoipa::path(get, path = "/apps/{app}/judge/why", operation_id = "explain_judgment", tag = "judgments", params(App, OneQuery),
     responses((status = 200, description = "The judgment and its reasons.", body = WhyBody), Problem))]
 pub(crate) async fn why(
     State(engine): State<Arc<Engine>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<App>,
-    Query(query): Query<JudgeQuery>,
+    Query(query): Query<OneQuery>,
 ) -> Result<Json<WhyBody>, Problem> {
     let app = app.checked_in_part(&caller, Action::Judge)?;
+    let at_least = at_least(query.at_least, query.wait_ms)?;
     let definitions = engine.definitions(&app).await?;
     caller.guard(&definitions).crowd(&query.crowd, Want::Judge)?;
-    let definitions = engine.with_crowds(&app, std::slice::from_ref(&query.crowd)).await?;
+    let crowds = std::slice::from_ref(&query.crowd);
+    let definitions = engine.with_crowds(&app, crowds).await?;
+    let position = held(&engine, &definitions, at_least, crowds, &[]).await?;
     let Some(crowd) = definitions.crowds.get(query.crowd.as_str()) else {
         let detail = format!("there is no crowd `{}` in app {app}", query.crowd);
         return Err(Problem::new(ErrorKind::NotFound, detail));
@@ -65,6 +69,7 @@ pub(crate) async fn why(
         version: why.version.map(|version| told.version(&version, crowd)),
         rule: why.rule.map(|rule| told.part(rule)),
         masked,
+        position,
     }))
 }
 

@@ -218,6 +218,10 @@ pub(crate) enum Command {
         user: String,
         /// The crowd
         crowd: String,
+        /// The answer must hold what was acknowledged with this position, which changes and calls
+        /// return; for live crowds
+        #[arg(long, value_name = "POSITION")]
+        at_least: Option<u64>,
     },
     /// Explain why a user is in a crowd or is not: the rule part by part, with the values it asks
     Why {
@@ -225,6 +229,10 @@ pub(crate) enum Command {
         user: String,
         /// The crowd
         crowd: String,
+        /// The answer must hold what was acknowledged with this position, which changes and calls
+        /// return; for live crowds
+        #[arg(long, value_name = "POSITION")]
+        at_least: Option<u64>,
     },
     /// Show the tag values of a user
     Profile {

@@ -109,10 +109,20 @@ pub(crate) async fn sample(
     context.print(&answer, |answer| one_a_line(&answer.users))
 }
 
+/// The query of a judgment of one user and crowd.
+pub(crate) fn of_one(user: &str, crowd: &str, at_least: Option<u64>) -> String {
+    let at_least = at_least.map(|position| format!("&at_least={position}")).unwrap_or_default();
+    format!("user={}&crowd={}{at_least}", encode(user), encode(crowd))
+}
+
 /// Prints `in` or `out`, with the version that says so.
-pub(crate) async fn judge(context: &Context, user: &str, crowd: &str) -> Result<()> {
-    let path =
-        context.path(&format!("judge?user={}&crowd={}", encode(user), encode(crowd))).await?;
+pub(crate) async fn judge(
+    context: &Context,
+    user: &str,
+    crowd: &str,
+    at_least: Option<u64>,
+) -> Result<()> {
+    let path = context.path(&format!("judge?{}", of_one(user, crowd, at_least))).await?;
     let answer: JudgmentBody = context.client.get(&path).await?;
     context.print(&answer, |answer| {
         let verdict = if answer.in_crowd { "in" } else { "out" };

@@ -1,16 +1,19 @@
 //! `taghouse why`
 
 use super::Context;
-use super::ask::plain;
-use crate::client::encode;
+use super::ask::{of_one, plain};
 use anyhow::Result;
 use std::fmt::Write;
 use taghouse_wire::{WhyBody, WhyCrowd, WhyException, WhyPart, WhyTag};
 
 /// Prints why a user is in a crowd or is not: the judgment, then the rule part by part.
-pub(crate) async fn why(context: &Context, user: &str, crowd: &str) -> Result<()> {
-    let path =
-        context.path(&format!("judge/why?user={}&crowd={}", encode(user), encode(crowd))).await?;
+pub(crate) async fn why(
+    context: &Context,
+    user: &str,
+    crowd: &str,
+    at_least: Option<u64>,
+) -> Result<()> {
+    let path = context.path(&format!("judge/why?{}", of_one(user, crowd, at_least))).await?;
     let answer: WhyBody = context.client.get(&path).await?;
     context.print(&answer, describe)
 }
