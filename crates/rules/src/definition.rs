@@ -2,8 +2,8 @@
 
 use crate::reader::EpochUnit;
 use crate::{
-    ANONYMOUS_TAG, CrowdDefinition, EventTag, IdentityRules, KafkaTopic, Predicate, Scalar,
-    Sequence, Session, StartAt, StateMachine, Webhook, Window,
+    ANONYMOUS_TAG, ActivationDefinition, CrowdDefinition, EventTag, IdentityRules, KafkaTopic,
+    Predicate, Scalar, Sequence, Session, StartAt, StateMachine, Webhook, Window,
 };
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,8 @@ pub struct Definitions {
     pub crowds: BTreeMap<Name, CrowdDefinition>,
     /// All of them, by name.
     pub sinks: BTreeMap<Name, SinkDefinition>,
+    /// All of them, by name.
+    pub activations: BTreeMap<Name, ActivationDefinition>,
 }
 
 /// `kind: sink`
