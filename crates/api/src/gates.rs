@@ -65,6 +65,9 @@ impl Lane {
             | "identities"
             | "users/{user}/export"
             | "sinks/{sink}/deliveries"
+            | "activations"
+            | "activations/{activation}/deliveries"
+            | "activations/{activation}/deliveries/{delivery}/failed"
             | "sinks/{sink}/dead-letters"
             | "rejected" => Some(Self::Question),
             "judge" | "judge/why" | "profile" | "users/{user}/crowds" => Some(Self::Judgment),
@@ -246,6 +249,7 @@ mod tests {
             "/api/v1/apps/{app}/crowds/{crowd}/rollout",
             "/api/v1/apps/{app}/crowds/{crowd}/versions/{version}/pin",
             "/api/v1/apps/{app}/refresh",
+            "/api/v1/apps/{app}/activations/{activation}/run",
             "/livez",
             "/metrics",
             "/readyz",

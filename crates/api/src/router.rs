@@ -6,9 +6,10 @@ use crate::gates::admit;
 use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, feed, flags, identities, imports,
-    ingest, input, judge, keys, landing, live, metrics, parity, person, probes, produce, runs,
-    sinks, tags, track, tracking_settings, uploads, user_crowds, users, versions, why,
+    activations, apps, audit, backups, changes, crowds, definitions, export, feed, flags,
+    identities, imports, ingest, input, judge, keys, landing, live, metrics, parity, person,
+    probes, produce, runs, sinks, tags, track, tracking_settings, uploads, user_crowds, users,
+    versions, why,
 };
 use crate::routes::{compare, estimate, group, histogram, overlap, page, questions, top};
 use crate::server::Shared;
@@ -82,6 +83,7 @@ fn whole() -> OpenApiRouter<Shared> {
         .routes(routes!(backups::create))
         .routes(routes!(sinks::retry))
         .routes(routes!(crowds::refresh))
+        .routes(routes!(activations::start))
         .routes(routes!(imports::start))
         .routes(routes!(versions::publish))
         .routes(routes!(versions::roll_back))
@@ -107,6 +109,14 @@ fn of_sinks() -> OpenApiRouter<Shared> {
         .routes(routes!(sinks::deliveries))
         .routes(routes!(sinks::dead_letters))
         .routes(routes!(sinks::test))
+}
+
+/// Crowds on their way out, to read.
+fn of_activations() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(activations::list))
+        .routes(routes!(activations::deliveries))
+        .routes(routes!(activations::failed))
 }
 
 /// Crowds as flags.
@@ -161,6 +171,7 @@ fn parts() -> Parts {
         .routes(routes!(users::delete_many))
         .merge(of_judgments())
         .merge(of_sinks())
+        .merge(of_activations())
         .merge(whole())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);

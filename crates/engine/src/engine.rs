@@ -1,4 +1,4 @@
-use crate::{Error, Memory, Result};
+use crate::{Activations, Error, Memory, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_backup::{Backup, Written};
@@ -51,6 +51,8 @@ pub struct Engine {
     pub stream: Arc<Stream>,
     /// What is sent to HTTP servers, and what became of it.
     pub webhooks: Arc<Webhooks>,
+    /// What is sent to other systems, and whom they did not take.
+    pub activations: Activations,
     /// The clock that all times come from.
     pub clock: Arc<dyn Clock>,
     /// Randomness for secrets and message ids.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct RunBody {
     /// The id, as other calls take it.
     pub id: String,
-    /// `ingest`, `produce`, `compact` or `parity`.
+    /// `ingest`, `produce`, `refresh`, `import`, `activate`, `compact` or `parity`.
     pub kind: String,
     /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or
     /// `interrupted`.
@@ -45,7 +45,7 @@ pub struct TaskBody {
 pub struct RunLine {
     /// The id, as other calls take it.
     pub id: String,
-    /// `ingest`, `produce`, `compact` or `parity`.
+    /// `ingest`, `produce`, `refresh`, `import`, `activate`, `compact` or `parity`.
     pub kind: String,
     /// `pending`, `running`, `succeeded`, `succeeded_with_warnings`, `failed`, `cancelled` or
     /// `interrupted`.

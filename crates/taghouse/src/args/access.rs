@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 #[derive(Args)]
 pub(crate) struct Audit {
     /// Only this action: definitions.apply, key, ingest, upload, produce, change, link, unlink,
-    /// delete, compact, parity, export or cancel
+    /// delete, compact, parity, export, activate or cancel
     #[arg(long, value_name = "ACTION")]
     pub(crate) action: Option<String>,
     /// Only actions with this key. local stands for the command line on this machine
