@@ -23,7 +23,7 @@ const MAX_PATH_BYTES: usize = 400;
 /// As PostgreSQL has it.
 const MAX_COLUMN_BYTES: usize = 63;
 /// What deliveries say of each row besides; a column of the activation's would hide it.
-const OWN_COLUMNS: [&str; 6] = ["app", "change", "crowd", "version", "delivery", "taghouse_left"];
+const OWN_COLUMNS: [&str; 5] = ["app", "change", "crowd", "version", "delivery"];
 
 /// What activations refer to.
 pub(super) struct Known<'a> {

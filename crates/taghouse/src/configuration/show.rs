@@ -16,6 +16,7 @@ const INSTEAD_OF_DEFAULTS: [(&str, &str); 7] = [
     ("key", "tgh_…"),
     ("webhook_networks", "10.20.0.0/16"),
     ("webhook_ca", "/etc/ssl/company.pem"),
+    ("activation_dir", "/srv/taghouse/outbox"),
     ("max_connections", "10000"),
     ("backup_dir", "/srv/backups"),
 ];
