@@ -10,7 +10,7 @@ use std::fmt::Write;
 use toml_edit::Value;
 
 /// What stands in the example for keys without a default.
-const INSTEAD_OF_DEFAULTS: [(&str, &str); 7] = [
+const INSTEAD_OF_DEFAULTS: [(&str, &str); 8] = [
     ("app", "shop"),
     ("server", "https://tags.example.com"),
     ("key", "tgh_…"),
