@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A private PostgreSQL 15 that a benchmark compares with: postgres.sh start DIR | stop DIR | install
+# A private PostgreSQL 15 that a benchmark compares with, and tests send crowds to: postgres.sh start DIR | stop DIR | install
 #
 # Listens only on a socket in DIR, where its data lies too, as the user, role and database `bench`: PGHOST=DIR psql -U bench.
-# Installs Debian's postgresql-15 when it is missing and root asks. It will not run as root: then as the user postgres.
+# TAGHOUSE_POSTGRES_BUFFERS (2GB) is its shared memory. Installs Debian's postgresql-15 when it is missing and root asks. It will not run as root: then as the user postgres.
 set -euo pipefail
 
 bin=${TAGHOUSE_POSTGRES_BIN:-/usr/lib/postgresql/15/bin}
@@ -40,7 +40,7 @@ start() {
   fi
   "${owner[@]}" "$bin/pg_ctl" -D "$dir/data" status >/dev/null 2>&1 ||
     (cd "$dir" && "${owner[@]}" "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" start >&2 -o "-c listen_addresses='' -c unix_socket_directories=$dir \
-      -c shared_buffers=2GB -c work_mem=256MB -c maintenance_work_mem=1GB -c max_wal_size=4GB -c fsync=off") || fail "it did not start: see $dir/log"
+      -c shared_buffers=${TAGHOUSE_POSTGRES_BUFFERS:-2GB} -c work_mem=256MB -c maintenance_work_mem=1GB -c max_wal_size=4GB -c fsync=off") || fail "it did not start: see $dir/log"
   PGHOST=$dir psql -U bench -d postgres -Atc "select 1 from pg_database where datname = 'bench'" | grep -q 1 || PGHOST=$dir "$bin/createdb" -U bench bench
   echo "$dir"
 }

@@ -479,3 +479,70 @@ fn changes_are_written_as_cloud_events_and_none_is_missing_after_kill_9() {
         broker.read("changes").iter().any(|record| record["key"] == "cho").then_some(())
     });
 }
+
+/// A crowd goes to a topic user by user; a server that is killed goes on with it.
+#[test]
+fn a_crowd_is_sent_to_a_topic() {
+    let Some(python) = needs::kafka("a_crowd_is_sent_to_a_topic") else { return };
+    let broker = Broker::start(python, None);
+    broker.create("buyers", 3);
+    let house = House::new();
+    let activation = format!(
+        "---\n{{kind: crowd, name: busy, expression: 'orders >= 10'}}\n---\n{{kind: activation, name: out, crowd: busy, send: delta, fields: {{n: orders}}, retry_for: 2m, to: {{kafka: {{brokers: [\"{}\"], topic: buyers}}}}}}\n",
+        broker.address()
+    );
+    let app = house.file("app.yaml", format!("{}{activation}", driver::PEOPLE));
+    house.ok(&["apply", "-f", app.to_str().unwrap()]);
+    house.ingest_people(5000);
+    house.ok(&["produce"]);
+    let mut server = house.serve();
+    // It is down, and the server ends; both come back.
+    broker.kill();
+    house.ok(&["activate", "out"]);
+    eventually("it is begun", || {
+        let all = house.json(&["activations"]);
+        (all["activations"][0]["last"]["state"] == "running").then_some(())
+    });
+    server.kill();
+    broker.go_on();
+    let _server = house.serve();
+    let last = eventually("it is delivered", || {
+        let last = house.json(&["activations"])["activations"][0]["last"].clone();
+        (last["state"] == "succeeded").then_some(last)
+    });
+    assert_eq!((&last["entered"], &last["delivery"]), (&json!(4990), &json!(1)), "{last}");
+
+    house.ok(&["change", "u11", "orders", "1"]);
+    house.ok(&["change", "u5", "orders", "77"]);
+    house.ok(&["refresh", "busy"]);
+    let report = house.json(&["activate", "out", "--wait"]);
+    assert_eq!(
+        (&report["delivery"]["entered"], &report["delivery"]["left"]),
+        (&json!(1), &json!(1))
+    );
+
+    let mut members = std::collections::BTreeSet::new();
+    let mut completed = Vec::new();
+    let mut records = broker.read("buyers");
+    // Partitions are read one beside the other: what belongs together has a number.
+    records.sort_by_key(|record| record["value"]["delivery"].as_u64());
+    for record in &records {
+        let value = &record["value"];
+        if !value["complete"].is_null() {
+            completed.push(value["complete"]["members"].clone());
+            continue;
+        }
+        let id = value["user"]["user_id"].as_str().unwrap().to_owned();
+        assert_eq!(record["key"].as_str(), Some(id.as_str()));
+        match value["change"].as_str().unwrap() {
+            "entered" => assert!(members.insert(id.clone()), "{id} came twice"),
+            _ => assert!(members.remove(&id)),
+        }
+        if id == "u5" {
+            assert_eq!(value["user"]["n"], 77);
+        }
+    }
+    let expected = (10..5000).filter(|n| *n != 11).chain([5]).map(|n| format!("u{n}"));
+    assert_eq!(members, expected.collect());
+    assert_eq!(completed, [json!(4990), json!(4990)]);
+}

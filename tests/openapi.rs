@@ -66,7 +66,7 @@ impl Shop {
             "-f",
             house.file("other.yaml", "kind: app\nid: other\ntime_zone: UTC\n").to_str().unwrap(),
         ]);
-        let live = "{kind: tag, name: seen_live, type: int, mode: stream, aggregate: {events: [seen], function: count}}\n---\n{kind: crowd, name: listed, import: {}}";
+        let live = "{kind: tag, name: seen_live, type: int, mode: stream, aggregate: {events: [seen], function: count}}\n---\n{kind: crowd, name: listed, import: {}}\n---\n{kind: activation, name: out, crowd: others, to: {file: {path: out.csv}}}";
         let live = house.file("live.yaml", live);
         house.ok(&["--app", "corner", "apply", "-f", live.to_str().unwrap()]);
         // Nobody listens there, and the secret is not set: what comes of a call is in its answer.
@@ -83,11 +83,21 @@ impl Shop {
             .file("orders-1.csv", format!("id,user,event,time,sku,amount\n{}\n", rows.join("\n")));
         house.ok(&["--app", "corner", "ingest", "--source", "orders", orders.to_str().unwrap()]);
         house.ok(&["--app", "corner", "produce", "--as-of", "2026-07-01T00:00"]);
+        let folder = house.path("activations");
+        let folder = folder.to_str().unwrap();
+        house.ok(&["--app", "corner", "--activation-dir", folder, "activate", "out"]);
         Self::over(house)
     }
 
     fn over(house: House) -> Self {
-        let server = house.serve_with(&["--backup-dir", house.path("backups").to_str().unwrap()]);
+        let (backups, files) = (house.path("backups"), house.path("activations"));
+        let folders = [
+            "--backup-dir",
+            backups.to_str().unwrap(),
+            "--activation-dir",
+            files.to_str().unwrap(),
+        ];
+        let server = house.serve_with(&folders);
         let admin = server.admin_key.clone().unwrap();
         let document = server.call("GET", "/api/v1/openapi.json", None, b"").json();
         let description = house.file("openapi.json", document.to_string());
@@ -149,6 +159,8 @@ impl Shop {
             .replace("{crowd}", "others")
             .replace("{tag}", "purchases")
             .replace("{sink}", "hook")
+            .replace("{activation}", "out")
+            .replace("{delivery}", "1")
             .replace("flags/{key}", "flags/others")
             .replace("{kind}", "track");
         if text.contains("{number}") {

@@ -26,6 +26,16 @@ pub fn peers(test: &str) -> Option<String> {
     }
 }
 
+/// Whether the databases that scripts/redis.sh and scripts/postgres.sh start are to be used; not where whoever
+/// runs the tests said to skip them.
+pub fn databases(test: &str) -> bool {
+    let skipped = skips("databases");
+    if skipped {
+        writeln!(std::io::stderr(), "SKIPPED {test}: TAGHOUSE_SKIP names databases").unwrap();
+    }
+    !skipped
+}
+
 /// The folder with Segment's libraries for Node and browsers, and what drives a browser. `None`:
 /// whoever runs the tests said to skip them.
 pub fn sdks(test: &str) -> Option<PathBuf> {

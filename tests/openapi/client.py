@@ -212,6 +212,15 @@ def sinks(call):
     assert call("retry_dead_letters", APP, "hook", body=call.body("ResendRequest", {"limit": 5})).remaining == 0
 
 
+def activations(call):
+    out = "{kind: activation, name: out, crowd: high_spenders, to: {file: {path: out.csv}}}"
+    call("apply_definitions", APP, body=call.body("ApplyRequest", {"files": [{"path": "out.yaml", "text": out}]}))
+    assert call.run(call("run_activation", APP, "out", success=202)).kind == "activate"
+    assert [(one.name, one.last.state) for one in call("list_activations", APP).activations] == [("out", "succeeded")]
+    assert call("list_activation_deliveries", APP, "out").deliveries[0].delivery == 1
+    assert call("list_activation_failures", APP, "out", 1).startswith("user_id,change")
+
+
 def audit(call):
     lines = call("list_audit", APP, action="definitions.apply", limit=5).lines
     assert lines and lines[0].outcome == "done", lines
@@ -248,6 +257,7 @@ def main(document_file, base, key, shop, work):
     tags_and_crowds(call, types.File)
     users(call)
     sinks(call)
+    activations(call)
     audit(call)
     missed = sorted(set(call.tags) - call.called)
     sys.exit(f"client.py does not call: {', '.join(missed)}" if missed else None)

@@ -1,6 +1,7 @@
 //! A valid call of every operation of the document, and who may make it. An operation without a row
 //! fails the test: give each new route one. `{user}`, `{upload}`, `{id}`, `{write_key}` and
-//! `{number}` are made for each call, `{version}` is the one that answers; the app is `corner`, the crowd `others`, the tag `purchases`.
+//! `{number}` are made for each call, `{version}` is the one that answers; the app is `corner`, the crowd `others`, the
+//! tag `purchases`, the activation `out`.
 
 /// What a call carries.
 pub(crate) enum Sent {
@@ -199,6 +200,10 @@ pub(crate) const ROWS: &[Row] = &[
         WRITE,
         r#"{"changes": [{"user": "bob", "tag": "city", "set": "Bonn"}, {"user": "bob", "tag": "mean", "set": 1.5}]}"#,
     ),
+    get("list_activations", READ, ""),
+    get("run_activation", edit(202), ""),
+    get("list_activation_deliveries", READ, ""),
+    get("list_activation_failures", READ, ""),
     get("list_deliveries", READ, "limit=5"),
     get("list_dead_letters", READ, "limit=5"),
     json("retry_dead_letters", edit(200), r#"{"limit": 5}"#),

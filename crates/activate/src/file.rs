@@ -1,6 +1,7 @@
 //! Members of a crowd as a file with the one column `user_id`, encoded chunk by chunk so that
 //! memory does not grow with the crowd.
 
+use crate::error::encode;
 use crate::{Error, Result};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -157,12 +158,6 @@ impl MemberFile {
             Encoder::Parquet(writer) => writer.into_inner().map_err(encode("parquet")),
         }
     }
-}
-
-fn encode<E: std::error::Error + Send + Sync + 'static>(
-    format: &'static str,
-) -> impl FnOnce(E) -> Error {
-    move |source| Error::Encode { format, source: Box::new(source) }
 }
 
 #[cfg(test)]

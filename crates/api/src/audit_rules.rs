@@ -46,6 +46,7 @@ fn line(operation: &str) -> Option<AuditRule> {
         "roll_out_crowd" => Line("crowd.rollout"),
         "pin_crowd_version" => Line("crowd.pin"),
         "unpin_crowd_version" => Line("crowd.unpin"),
+        "run_activation" => Line("activate"),
         "export_crowd" | "export_user" => Line("export"),
         "delete_user" | "delete_users" => Line("delete"),
         "suppress_ids" => Line("suppress"),
@@ -76,6 +77,7 @@ fn sum(operation: &str) -> Option<AuditRule> {
         "follow_changes" => Sum("follow"),
         "get_identity" => Sum("identity"),
         "list_rejected" => Sum("rejected"),
+        "list_activation_failures" => Sum("activation_failures"),
         "list_dead_letters" => Sum("dead_letters"),
         _ => return None,
     })
@@ -101,9 +103,10 @@ fn nothing(operation: &str) -> Option<AuditRule> {
         | "list_crowds"
         | "get_crowd"
         | "list_crowd_versions"
-        | "list_import_rows" => NUMBERS,
-        "list_apps" | "list_keys" | "list_definitions" | "list_sources" | "list_files"
-        | "list_runs" | "get_run" | "get_landing" | "get_live" | "get_metrics"
+        | "list_import_rows"
+        | "list_activation_deliveries" => NUMBERS,
+        "list_apps" | "list_activations" | "list_keys" | "list_definitions" | "list_sources"
+        | "list_files" | "list_runs" | "get_run" | "get_landing" | "get_live" | "get_metrics"
         | "list_deliveries" | "get_schema" | "get_openapi" | "get_health" | "get_liveness"
         | "get_readiness" | "get_limits" => SETTINGS,
         "list_audit" | "list_house_audit" => {

@@ -77,6 +77,9 @@ impl Lane {
             | "receipts/{id}"
             | "users/{user}/export"
             | "sinks/{sink}/deliveries"
+            | "activations"
+            | "activations/{activation}/deliveries"
+            | "activations/{activation}/deliveries/{delivery}/failed"
             | "sinks/{sink}/dead-letters"
             | "rejected" => Some(Self::Question),
             "judge" | "judge/why" | "profile" | "users/{user}/crowds" => Some(Self::Judgment),
@@ -324,6 +327,7 @@ mod tests {
             "/api/v1/apps/{app}/crowds/{crowd}/rollout",
             "/api/v1/apps/{app}/crowds/{crowd}/versions/{version}/pin",
             "/api/v1/apps/{app}/refresh",
+            "/api/v1/apps/{app}/activations/{activation}/run",
             "/livez",
             "/metrics",
             "/readyz",

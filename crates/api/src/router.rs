@@ -9,8 +9,8 @@ use crate::origins::{WebOrigins, refuse_other_origins};
 use crate::problem::{KeylessProblem, descriptions, only_problems, schemas};
 use crate::routes::flag_events::authenticate_events;
 use crate::routes::{
-    apps, audit, backups, changes, crowds, definitions, export, feed, flag_events, flags,
-    identities, imports, ingest, input, judge, keys, landing, limits, live, metrics, parity,
+    activations, apps, audit, backups, changes, crowds, definitions, export, feed, flag_events,
+    flags, identities, imports, ingest, input, judge, keys, landing, limits, live, metrics, parity,
     person, probes, produce, runs, sinks, suppressions, tags, track, tracking_settings, uploads,
     user_crowds, users, versions, why,
 };
@@ -93,6 +93,7 @@ fn whole() -> OpenApiRouter<Shared> {
         .routes(routes!(suppressions::list, suppressions::suppress))
         .routes(routes!(suppressions::lift))
         .routes(routes!(crowds::refresh))
+        .routes(routes!(activations::start))
         .routes(routes!(imports::start))
         .routes(routes!(imports::pull))
         .routes(routes!(versions::publish))
@@ -127,6 +128,14 @@ fn of_sinks() -> OpenApiRouter<Shared> {
         .routes(routes!(sinks::deliveries))
         .routes(routes!(sinks::dead_letters))
         .routes(routes!(sinks::test))
+}
+
+/// Crowds on their way out, to read.
+fn of_activations() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(activations::list))
+        .routes(routes!(activations::deliveries))
+        .routes(routes!(activations::failed))
 }
 
 /// Crowds as flags.
@@ -190,6 +199,7 @@ fn parts() -> Parts {
         .merge(of_judgments())
         .merge(of_sinks())
         .merge(of_receipts())
+        .merge(of_activations())
         .merge(whole())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads);

@@ -25,10 +25,10 @@ pub struct Piece {
 /// published meanwhile.
 #[derive(Clone)]
 pub struct CrowdMembers {
-    app: AppId,
-    version: CrowdVersion,
-    set: Arc<Bitmap>,
-    dictionary: View,
+    pub(crate) app: AppId,
+    pub(crate) version: CrowdVersion,
+    pub(crate) set: Arc<Bitmap>,
+    pub(crate) dictionary: View,
 }
 
 impl Crowds {
@@ -106,6 +106,20 @@ impl CrowdMembers {
     pub(crate) fn only(self, set: Bitmap) -> Self {
         let version = CrowdVersion { size: set.len(), ..self.version };
         Self { set: Arc::new(set), version, ..self }
+    }
+
+    pub(crate) fn shared_set(&self) -> Arc<Bitmap> {
+        self.set.clone()
+    }
+
+    /// The users of a kept set, as members of the version that they were taken from.
+    pub(crate) fn of_kept(
+        app: AppId,
+        version: CrowdVersion,
+        set: Arc<Bitmap>,
+        dictionary: View,
+    ) -> Self {
+        Self { app, version, set, dictionary }
     }
 
     /// Those who are not among these others; `None`: the users were renumbered in between, so that

@@ -28,6 +28,18 @@ pub struct Renumbered {
     written: Vec<String>,
 }
 
+impl Renumbered {
+    /// Notes an object that was written.
+    pub(crate) fn written(&mut self, object: String) {
+        self.written.push(object);
+    }
+
+    /// Notes an object whose place another takes.
+    pub(crate) fn replaced(&mut self, object: String) {
+        self.replaced.push(object);
+    }
+}
+
 /// Gives the new set of a version, or `None` to leave it as it is.
 pub(crate) type Edit = Arc<dyn Fn(&Bitmap) -> Option<Bitmap> + Send + Sync>;
 
@@ -106,6 +118,10 @@ impl Crowds {
             }
             all.changes.push(put(app, &crowd, Some(pointer.revision), &next)?);
             all.records.push(Record { crowd, versions: next, revision: pointer.revision + 1 });
+        }
+        if let Err(error) = self.renumber_sets(app, from, to, &renumber, &mut all).await {
+            self.discard(all).await;
+            return Err(error);
         }
         Ok(all)
     }

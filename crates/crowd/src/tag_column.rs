@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use std::sync::Arc;
 use taghouse_bitmap::Bitmap;
 use taghouse_index::{BitSlices, Snapshot, TagView, UserSet};
-use taghouse_model::{MAX_DECIMAL_UNITS, Value, ValueType};
+use taghouse_model::{MAX_DECIMAL_UNITS, Ordinal, Value, ValueType};
 use taghouse_rules::{Predicate, did_you_mean};
 
 /// Up to this many different numbers are found by dividing users slice by slice. With more, reading
@@ -34,6 +34,11 @@ impl TagColumn {
     /// The users who have a value.
     pub(crate) fn existence(&self) -> Result<Arc<Bitmap>> {
         Ok(self.values.existence()?.to_bitmap()?)
+    }
+
+    /// The value of one user.
+    pub(crate) fn value_of(&self, ordinal: Ordinal) -> Result<Option<Value>> {
+        Ok(self.values.value_of(ordinal)?)
     }
 
     /// All values with their users, in order of the values; of a set tag, each member is a value.

@@ -122,6 +122,7 @@ impl Engine {
         }
         if !commit.is_empty() {
             commit.extend(self.sink_starts(&definitions, &changes).await?);
+            commit.extend(self.activation_ends(app, &changes).await?);
             commit.push(Change::Audit(AuditRecord {
                 app: Some(app.clone()),
                 at_ms,

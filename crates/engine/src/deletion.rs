@@ -4,6 +4,7 @@ use crate::person_rows::Kept;
 use crate::{Engine, Result};
 use futures::StreamExt;
 use std::collections::{BTreeSet, HashMap};
+use taghouse_disk::blocking;
 use taghouse_ingest::{LogRecord, RecordBody, landed};
 use taghouse_lake::layout;
 use taghouse_model::{AppId, TimestampMs};
@@ -36,7 +37,7 @@ impl Engine {
     /// Removes the dead letters of users who were deleted, or expired, if there may be any. What fails
     /// is logged, and tried again with the next tidying.
     pub(crate) async fn erase_dead_letters(&self, app: &AppId) {
-        let buried = self.webhooks.buried(app);
+        let buried = self.webhooks.buried(app) + self.activations.failed_rows.written();
         let generation = self.dictionary.generation(app);
         let is_done = |looked: &Looked| {
             looked.watch.is_empty() && looked.buried == buried && looked.generation == generation
@@ -63,7 +64,9 @@ impl Engine {
     }
 
     async fn dead_letters_erased(&self, app: &AppId) -> Result<u64> {
-        let users = self.webhooks.dead_letter_users(app).await?;
+        let mut users = self.webhooks.dead_letter_users(app).await?;
+        let (rows, of) = (self.activations.failed_rows.clone(), app.clone());
+        users.extend(blocking(move || rows.users(&of)).await?);
         if users.is_empty() {
             return Ok(0);
         }
@@ -90,7 +93,9 @@ impl Engine {
         if gone.is_empty() {
             return Ok(0);
         }
-        Ok(self.webhooks.erase_users(app, gone).await?)
+        let (rows, of, ids) = (self.activations.failed_rows.clone(), app.clone(), gone.clone());
+        let erased = blocking(move || rows.erase(&of, &ids)).await?;
+        Ok(erased + self.webhooks.erase_users(app, gone).await?)
     }
 
     /// When the ids were deleted, or expired, the last time, as the lake has it.

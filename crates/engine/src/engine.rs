@@ -1,4 +1,4 @@
-use crate::{Error, Memory, Result};
+use crate::{Activations, Error, Memory, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 use taghouse_backup::{Backup, Written};
@@ -53,6 +53,8 @@ pub struct Engine {
     pub webhooks: Arc<Webhooks>,
     /// Where files are kept that are needed for a while; emptied when the folder is opened.
     pub scratch: PathBuf,
+    /// What is sent to other systems, and whom they did not take.
+    pub activations: Activations,
     /// The clock that all times come from.
     pub clock: Arc<dyn Clock>,
     /// Randomness for secrets and message ids.

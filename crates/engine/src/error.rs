@@ -70,6 +70,62 @@ pub enum Error {
         /// The sink.
         sink: Name,
     },
+    /// No activation has the name.
+    #[error("there is no activation `{activation}`{hint}; `taghouse activations` lists them")]
+    NoActivation {
+        /// The name.
+        activation: String,
+        /// A name like it.
+        hint: String,
+    },
+    /// The activation has not sent that, or it is too long ago.
+    #[error(
+        "the activation `{activation}` remembers no delivery {number}: `taghouse activations deliveries {activation}` lists those it does"
+    )]
+    NoActivationDelivery {
+        /// The activation.
+        activation: Name,
+        /// As asked for.
+        number: u64,
+    },
+    /// A run of the activation goes on.
+    #[error(
+        "the activation `{activation}` is being sent: wait until its run has ended, or cancel it; `taghouse runs` lists it"
+    )]
+    Activating {
+        /// The activation.
+        activation: Name,
+    },
+    /// The definition was changed while it was being sent.
+    #[error(
+        "the definition of the activation `{activation}` was changed while it was being sent: run it again"
+    )]
+    ActivationChanged {
+        /// The activation.
+        activation: Name,
+    },
+    /// What is remembered of an activation is damaged.
+    #[error("the record of the activation `{activation}` cannot be read: {detail}")]
+    ActivationRecord {
+        /// The activation.
+        activation: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The users whom a destination did not take cannot be noted or read.
+    #[error(
+        "the rows that a destination did not take cannot be written or read ({path}: {source}): check that the disk has room and is writable",
+        path = path.display()
+    )]
+    FailedRows {
+        /// Path of the file or folder.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Of a destination.
+    #[error(transparent)]
+    Activate(#[from] taghouse_activate::Error),
     /// An id was not made a user's.
     #[error("the id \"{id}\" is not linked: {why}")]
     LinkRefused {
@@ -312,6 +368,8 @@ impl Error {
             | Self::UnknownCrowd { .. }
             | Self::UnknownTag { .. }
             | Self::UnknownSource { .. }
+            | Self::NoActivation { .. }
+            | Self::NoActivationDelivery { .. }
             | Self::NoSink { .. } => ErrorKind::NotFound,
             Self::StoredDefinitions { .. }
             | Self::Refused(_)
@@ -329,15 +387,19 @@ impl Error {
             | Self::WhichSource { .. }
             | Self::NoLink { .. }
             | Self::NotATime(_)
+            | Self::ActivationChanged { .. }
             | Self::NoWebhook { .. } => ErrorKind::Invalid,
-            Self::ChangedMeanwhile { .. } | Self::Running { .. } | Self::LinkRefused { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::ChangedMeanwhile { .. }
+            | Self::Running { .. }
+            | Self::Activating { .. }
+            | Self::LinkRefused { .. } => ErrorKind::Conflict,
             Self::NotAllowed(_) => ErrorKind::Denied,
-            Self::UnreadDefinitions { .. } | Self::CatalogLate | Self::Trail(_) => {
-                ErrorKind::Unavailable
-            }
-            Self::Receipt(_) => ErrorKind::Corrupt,
+            Self::UnreadDefinitions { .. }
+            | Self::CatalogLate
+            | Self::Trail(_)
+            | Self::FailedRows { .. } => ErrorKind::Unavailable,
+            Self::Receipt(_) | Self::ActivationRecord { .. } => ErrorKind::Corrupt,
+            Self::Activate(e) => e.kind(),
             Self::LandingBrokeOff(_)
             | Self::BackupBrokeOff(_)
             | Self::Export(_)

@@ -13,6 +13,7 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod activation;
 mod apply;
 mod apps;
 pub mod clock_text;
@@ -53,6 +54,7 @@ mod trail;
 mod upkeep;
 mod webhooks;
 
+pub use activation::{Activations, FailedRows};
 pub use apply::{ApplyPlan, Applying, PlannedAction, PlannedChange};
 pub use crowd_import::{CrowdImport, ImportFrom};
 pub use engine::Engine;

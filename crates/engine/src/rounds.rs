@@ -32,6 +32,9 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 /// Crowds that are due share a run.
 const REFRESH_EVERY: Duration = Duration::from_secs(15);
 
+/// How often it is looked which activations are due.
+const ACTIVATE_EVERY: Duration = Duration::from_secs(1);
+
 /// How often it is looked which rollouts go on.
 const ROLL_OUT_EVERY: Duration = Duration::from_secs(1);
 
@@ -87,6 +90,9 @@ impl Rounds {
         let of = engine.clone();
         let pull: Round = Box::new(move || Box::pin(pull_due(of.clone())));
         rounds.spawn("links", REFRESH_EVERY, pull);
+        let of = engine.clone();
+        let activate: Round = Box::new(move || Box::pin(activate_due(of.clone())));
+        rounds.spawn("activations", ACTIVATE_EVERY, activate);
         if let Some(every) = pace.parity_every {
             let (of, ending) = (engine.clone(), stop.clone());
             let compare: Round = Box::new(move || Box::pin(compare(of.clone(), ending.clone())));
@@ -177,6 +183,16 @@ async fn pull_due(engine: Arc<Engine>) {
         tracing::error!(
             detail = error.to_string(),
             "the apps whose links are to be fetched are not known; it is tried again"
+        );
+    }
+}
+
+/// Sends the crowds whose time has come. What fails is tried again.
+async fn activate_due(engine: Arc<Engine>) {
+    if let Err(error) = engine.activate_due().await {
+        tracing::error!(
+            detail = error.to_string(),
+            "the apps whose crowds are to be sent are not known; it is tried again"
         );
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::reader::EpochUnit;
 use crate::{
-    ANONYMOUS_TAG, AccessPolicy, CrowdDefinition, EventTag, IdentityRules, KafkaTopic, Lineage,
-    Marks, Predicate, Scalar, Sequence, Session, StartAt, StateMachine, Webhook, Window,
+    ANONYMOUS_TAG, AccessPolicy, ActivationDefinition, CrowdDefinition, EventTag, IdentityRules,
+    KafkaTopic, Lineage, Marks, Predicate, Scalar, Sequence, Session, StartAt, StateMachine,
+    Webhook, Window,
 };
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,8 @@ pub struct Definitions {
     pub crowds: BTreeMap<Name, CrowdDefinition>,
     /// All of them, by name.
     pub sinks: BTreeMap<Name, SinkDefinition>,
+    /// All of them, by name.
+    pub activations: BTreeMap<Name, ActivationDefinition>,
     /// Which tags and crowds have which labels.
     pub lineage: Lineage,
 }

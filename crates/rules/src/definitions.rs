@@ -1,5 +1,6 @@
 //! The check of a whole set of definitions against one another.
 
+mod activation;
 mod aggregate;
 mod crowd;
 mod crowd_policy;
@@ -77,14 +78,21 @@ impl Definitions {
             &crowd_names(documents),
             &mut errors,
         );
+        let known = activation::Known {
+            tags: &tags,
+            crowds: &crowds,
+            crowd_names: &crowd_names(documents),
+        };
+        let activations = activation::check(documents, &known, &mut errors);
         errors.sort_by(|a, b| {
             (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message))
         });
         match app {
             Some(app) if errors.is_empty() => {
                 let lineage = Lineage::of(&sources, &tags, &crowds);
-                let definitions = Self { app, sources, tags, crowds, sinks, lineage };
-                let errors = sink::forbidden(documents, &definitions);
+                let definitions = Self { app, sources, tags, crowds, sinks, activations, lineage };
+                let mut errors = sink::forbidden(documents, &definitions);
+                errors.extend(activation::forbidden(documents, &definitions));
                 if errors.is_empty() { Ok(definitions) } else { Err(errors) }
             }
             _ => Err(errors),

@@ -4,7 +4,10 @@
 mod node;
 mod shape;
 
-use crate::raw::{app::RawApp, crowd::RawCrowd, sink::RawSink, source::RawSource, tag::RawTag};
+use crate::raw::{
+    activation::RawActivation, app::RawApp, crowd::RawCrowd, sink::RawSink, source::RawSource,
+    tag::RawTag,
+};
 use crate::{Error, schema, suggest};
 use node::{Node, NodeValue};
 use serde::Serialize;
@@ -67,11 +70,14 @@ pub enum DocumentKind {
     Crowd,
     /// Where changes go.
     Sink,
+    /// Where a crowd is sent.
+    Activation,
 }
 
 impl DocumentKind {
     /// Every kind, in the order in which they build on one another.
-    pub const ALL: [Self; 5] = [Self::App, Self::Source, Self::Tag, Self::Crowd, Self::Sink];
+    pub const ALL: [Self; 6] =
+        [Self::App, Self::Source, Self::Tag, Self::Crowd, Self::Sink, Self::Activation];
 
     /// As the YAML says it.
     pub fn as_str(self) -> &'static str {
@@ -81,6 +87,7 @@ impl DocumentKind {
             Self::Tag => "tag",
             Self::Crowd => "crowd",
             Self::Sink => "sink",
+            Self::Activation => "activation",
         }
     }
 }
@@ -98,7 +105,7 @@ impl std::str::FromStr for DocumentKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
             let near = suggest::did_you_mean(text, Self::ALL.map(Self::as_str));
             Invalid(format!(
-                "`{text}` is not a kind of definition{near} (one of app, source, tag, crowd, sink)"
+                "`{text}` is not a kind of definition{near} (one of app, source, tag, crowd, sink, activation)"
             ))
         })
     }
@@ -229,14 +236,18 @@ fn kind_of(file: &DefinitionFile, node: &Node) -> Result<DocumentKind, Definitio
     let NodeValue::Map(entries) = &node.value else {
         return Err(node.at.error(
             file,
-            "a definition is a mapping that begins with `kind: app`, source, tag, crowd or sink",
+            "a definition is a mapping that begins with `kind: app`, source, tag, crowd, sink or activation",
         ));
     };
     let Some((_, kind)) = entries.iter().find(|(key, _)| key.text == "kind") else {
-        return Err(node.at.error(file, "`kind` is missing: one of app, source, tag, crowd, sink"));
+        return Err(node
+            .at
+            .error(file, "`kind` is missing: one of app, source, tag, crowd, sink, activation"));
     };
     let NodeValue::Text(text) = &kind.value else {
-        return Err(kind.at.error(file, "`kind` is one of app, source, tag, crowd, sink"));
+        return Err(kind
+            .at
+            .error(file, "`kind` is one of app, source, tag, crowd, sink, activation"));
     };
     text.parse().map_err(|e: Invalid| kind.at.error(file, e.0))
 }
@@ -252,5 +263,6 @@ fn canonical(kind: DocumentKind, json: Json) -> serde_json::Result<Json> {
         DocumentKind::Tag => through::<RawTag>(json),
         DocumentKind::Crowd => through::<RawCrowd>(json),
         DocumentKind::Sink => through::<RawSink>(json),
+        DocumentKind::Activation => through::<RawActivation>(json),
     }
 }

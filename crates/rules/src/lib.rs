@@ -34,6 +34,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod activation;
 mod check;
 mod coerce;
 mod compiled;
@@ -72,6 +73,10 @@ mod syntax_error;
 mod webhook;
 mod window;
 
+pub use activation::{
+    ActivationDefinition, Destination, FileDestination, PostgresqlDestination, RedisDestination,
+    SendMode,
+};
 pub use check::{CheckError, Names, parse_and_check_predicate};
 pub use coerce::coerce;
 pub use compiled::{Condition, Place, Row};

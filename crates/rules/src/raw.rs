@@ -1,6 +1,7 @@
 //! The YAML as it is written: what serde reads, and what the JSON Schema (and so every editor) says
 //! about it. The comments here are shown to the people who write definitions.
 
+pub(crate) mod activation;
 pub(crate) mod app;
 pub(crate) mod crowd;
 pub(crate) mod journey;

@@ -1,5 +1,8 @@
 use crate::DocumentKind;
-use crate::raw::{app::RawApp, crowd::RawCrowd, sink::RawSink, source::RawSource, tag::RawTag};
+use crate::raw::{
+    activation::RawActivation, app::RawApp, crowd::RawCrowd, sink::RawSink, source::RawSource,
+    tag::RawTag,
+};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json, json};
@@ -29,6 +32,7 @@ fn definition_name(kind: DocumentKind) -> &'static str {
         DocumentKind::Tag => "Tag",
         DocumentKind::Crowd => "Crowd",
         DocumentKind::Sink => "Sink",
+        DocumentKind::Activation => "Activation",
     }
 }
 
@@ -39,6 +43,7 @@ fn generate() -> Json {
     add::<RawTag>(DocumentKind::Tag, &mut definitions);
     add::<RawCrowd>(DocumentKind::Crowd, &mut definitions);
     add::<RawSink>(DocumentKind::Sink, &mut definitions);
+    add::<RawActivation>(DocumentKind::Activation, &mut definitions);
     definitions.sort_keys();
     let any: Vec<Json> = DocumentKind::ALL
         .into_iter()
@@ -47,7 +52,7 @@ fn generate() -> Json {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A Taghouse definition",
-        "description": "An app, a source, a tag, a crowd or a sink. A file may hold several documents, separated by ---.",
+        "description": "An app, a source, a tag, a crowd, a sink or an activation. A file may hold several documents, separated by ---.",
         "type": "object",
         "required": ["kind"],
         "oneOf": any,

@@ -8,6 +8,8 @@ pub enum SettingOf {
     Kafka,
     /// Of a webhook.
     Webhook,
+    /// Of a database that crowds are sent to.
+    Activation,
 }
 
 impl SettingOf {
@@ -16,6 +18,7 @@ impl SettingOf {
         match self {
             Self::Kafka => "KAFKA_",
             Self::Webhook => "WEBHOOK_",
+            Self::Activation => "ACTIVATE_",
         }
     }
 
@@ -23,6 +26,7 @@ impl SettingOf {
         match self {
             Self::Kafka => "Kafka",
             Self::Webhook => "webhooks",
+            Self::Activation => "activations",
         }
     }
 }

@@ -13,6 +13,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// The id of the run.
+    pub fn run(&self) -> String {
+        self.status.borrow().id.clone()
+    }
+
     /// Sets the units done and those in all (0: unknown).
     pub fn set(&self, done: u64, total: u64) {
         self.update(|task| (task.done, task.total) = (done, total));

@@ -202,6 +202,11 @@ impl Scheduler {
         self.known().runs.values().any(|run| run.app() == app && run.is_of(kind))
     }
 
+    /// Whether runs are cancelled because the process ends, not because somebody asks for it.
+    pub fn is_ending(&self) -> bool {
+        self.known().closed
+    }
+
     /// Cancels all runs and waits for their end (two seconds at most, see [`Task::run`]). No run
     /// starts any more.
     pub async fn shut_down(&self) {

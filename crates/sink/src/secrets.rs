@@ -16,6 +16,7 @@ pub const fn secrets_folder(of: SettingOf) -> &'static str {
     match of {
         SettingOf::Kafka => "KAFKA_SECRETS",
         SettingOf::Webhook => "WEBHOOK_SECRETS",
+        SettingOf::Activation => "ACTIVATE_SECRETS",
     }
 }
 
@@ -42,7 +43,7 @@ impl Secrets<'_> {
     pub fn of_process(of: SettingOf) -> Self {
         let default = match of {
             SettingOf::Kafka => Some(DEFAULT_FOLDER.into()),
-            SettingOf::Webhook => None,
+            SettingOf::Webhook | SettingOf::Activation => None,
         };
         let folder = std::env::var_os(secrets_folder(of)).map(PathBuf::from).or(default);
         Self { of, variable: &|name| std::env::var(name).ok(), folder }

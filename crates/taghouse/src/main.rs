@@ -179,8 +179,15 @@ async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> R
         networks: cli.global.webhook_networks.clone().unwrap_or_default(),
         certificates: cli.global.webhook_ca.clone(),
     };
-    let key = &local_key;
-    let options = wiring::Options { local_key: key, limits, feed, backups, webhooks, background };
+    let options = wiring::Options {
+        local_key: &local_key,
+        limits,
+        feed,
+        backups,
+        webhooks,
+        activation_files: cli.global.activation_dir.clone(),
+        background,
+    };
     let server = wiring::open(&cli.global.data, options).await?;
     server.engine.lake.limit_queries(SqlLimits {
         deadline: Duration::from_secs_f64(cli.global.query_seconds),
@@ -292,6 +299,7 @@ fn reads(command: &Command) -> bool {
         Command::Sinks { action } => {
             matches!(action, SinkAction::Deliveries { .. } | SinkAction::DeadLetters { .. })
         }
+        Command::Activations { .. } => true,
         Command::Versions { action } => {
             matches!(action, VersionAction::Diff { .. } | VersionAction::Rows { .. })
         }
@@ -330,6 +338,7 @@ fn reads(command: &Command) -> bool {
         | Command::Produce(_)
         | Command::Refresh { .. }
         | Command::Import(_)
+        | Command::Activate(_)
         | Command::Parity(_)
         | Command::Users { .. }
         | Command::Change(_)
@@ -388,6 +397,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Identities { .. } => "identities",
         Command::Users { .. } => "users",
         Command::Sinks { .. } => "sinks",
+        Command::Activate(_) => "activate",
+        Command::Activations { .. } => "activations",
         Command::Refresh { .. } => "refresh",
         Command::Import(_) => "import",
         Command::Versions { .. } => "versions",
@@ -425,6 +436,10 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
             command::export::user(context, id, output.as_deref()).await
         }
         Command::Sinks { action } => command::sinks::sinks(context, action).await,
+        Command::Activate(arguments) => command::activations::activate(context, arguments).await,
+        Command::Activations { action } => {
+            command::activations::activations(context, action.as_ref()).await
+        }
         Command::Refresh { crowds, dependents } => {
             command::refresh::refresh(context, crowds, *dependents).await
         }

@@ -60,6 +60,7 @@ impl Mirror {
             feed: copies.join("feed"),
             // Commands that read write nothing there.
             webhooks: there("webhooks"),
+            activations: there("activations"),
             dictionary: copies.join("dictionary"),
             uploads: copies.join("uploads"),
             scratch: copies.join("scratch"),

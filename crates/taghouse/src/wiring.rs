@@ -11,6 +11,7 @@
 //! DATA/live/         changes of tag values that are in no segment yet       ground truth
 //! DATA/feed/         what live tags changed of late, for those who follow it
 //! DATA/webhooks/     what webhooks could not deliver, and what became of deliveries
+//! DATA/activations/  whom destinations of activations did not take; not in backups
 //! DATA/uploads/      files on their way into the lake
 //! DATA/scratch/      what productions and live tags keep on disk while they are computed; emptied when the folder is opened
 //! DATA/place         where the folder was created
@@ -29,7 +30,7 @@ use taghouse_catalog::{Catalog, SqliteCatalog};
 use taghouse_crowd::Crowds;
 use taghouse_dictionary::Dictionary;
 use taghouse_disk::DurableStore;
-use taghouse_engine::{Engine, Memory};
+use taghouse_engine::{Activations, Engine, Memory};
 use taghouse_feed::{Feeds, Retention};
 use taghouse_identities::Identities;
 use taghouse_index::{Index, LiveOptions};
@@ -61,6 +62,7 @@ pub(crate) struct DataPaths {
     pub(crate) live: PathBuf,
     pub(crate) feed: PathBuf,
     pub(crate) webhooks: PathBuf,
+    pub(crate) activations: PathBuf,
     pub(crate) dictionary: PathBuf,
     pub(crate) uploads: PathBuf,
     pub(crate) scratch: PathBuf,
@@ -85,6 +87,7 @@ impl DataPaths {
             live: part("live")?,
             feed: part("feed")?,
             webhooks: folder.join("webhooks"),
+            activations: folder.join("activations"),
             dictionary: part("dictionary")?,
             uploads: part("uploads")?,
             scratch: part("scratch")?,
@@ -102,6 +105,8 @@ pub(crate) struct Options<'a> {
     /// Where callers on other machines may have backups written.
     pub(crate) backups: Option<PathBuf>,
     pub(crate) webhooks: WebhookOptions,
+    /// The folder for files of activations.
+    pub(crate) activation_files: Option<PathBuf>,
     /// Runs background work, such as flushes.
     pub(crate) background: &'a Handle,
 }
@@ -179,8 +184,9 @@ pub(crate) async fn open_mirror(
         );
     }
     let (limits, feed) = (Limits::default(), Retention::default());
-    let webhooks = WebhookOptions::default();
-    let options = Options { local_key, limits, feed, backups: None, webhooks, background };
+    let (webhooks, backups, activation_files) = (WebhookOptions::default(), None, None);
+    let options =
+        Options { local_key, limits, feed, backups, webhooks, activation_files, background };
     wire(paths, options, None).await
 }
 
@@ -191,7 +197,8 @@ async fn wire(
     options: Options<'_>,
     location: Option<&FolderLocation>,
 ) -> Result<Arc<Server>> {
-    let Options { local_key, limits, feed, backups, webhooks, background } = options;
+    let Options { local_key, limits, feed, backups, webhooks, activation_files, background } =
+        options;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
     let GroundTruth { catalog, lake, log } = GroundTruth::open(&paths, &clock, location).await?;
@@ -245,6 +252,7 @@ async fn wire(
         feeds,
         webhooks: webhooks.open(paths.webhooks, &clock)?,
         scratch: serving.scratch,
+        activations: Activations::new(paths.activations, activation_files),
         stream,
         scheduler,
         clock,

@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Twice as long after each attempt, up to a minute; less than that by chance, by half at most, so
 /// that many who failed together do not come back together.
-pub(crate) fn backoff(attempts: u32, entropy: &dyn Entropy) -> Duration {
+pub fn backoff(attempts: u32, entropy: &dyn Entropy) -> Duration {
     let doublings = attempts.saturating_sub(1).min(16);
     let whole = FIRST.saturating_mul(1 << doublings).min(LONGEST);
     let mut bytes = [0; 4];

@@ -1,5 +1,6 @@
 //! What one request carries.
 
+use crate::letter::Letter;
 use bytes::Bytes;
 use taghouse_model::{AppId, Name};
 use taghouse_sink::Outgoing;
@@ -46,6 +47,12 @@ impl Batch {
         body.push(']');
         let id = format!("{app}-{sink}-{:032x}", xxh3_128(body.as_bytes()));
         Self { id, events, body: body.into() }
+    }
+
+    /// What is posted of it.
+    pub(crate) fn letter(&self) -> Letter {
+        let (id, body) = (self.id.clone(), self.body.clone());
+        Letter { id, content_type: Self::CONTENT_TYPE, body }
     }
 
     /// The instant of its newest event.

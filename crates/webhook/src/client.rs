@@ -4,8 +4,8 @@ mod fetch;
 
 pub use fetch::{Fetched, FetchedFile, Validators};
 
-use crate::batch::Batch;
 use crate::destination::Destination;
+use crate::letter::Letter;
 use crate::resolver::{CheckedResolver, refusal};
 use crate::verdict::retry_after;
 use crate::{Error, Networks, Result};
@@ -93,24 +93,24 @@ impl Client {
         Ok(Self { http, networks, clock })
     }
 
-    /// Posts a batch, once.
-    pub(crate) async fn post(&self, destination: &Destination, batch: &Batch) -> Attempt {
+    /// Posts a letter, once.
+    pub(crate) async fn post(&self, destination: &Destination, letter: &Letter) -> Attempt {
         if let Some(refused) = self.refused(&destination.url) {
             return Attempt::failed(refused);
         }
         let began = Instant::now();
         let time_s = self.clock.now_ms().div_euclid(1000);
-        let signature = destination.secrets.sign(&batch.id, time_s, &batch.body);
+        let signature = destination.secrets.sign(&letter.id, time_s, &letter.body);
         let request = self
             .http
             .post(destination.url.clone())
             .headers(destination.headers.clone())
-            .header(CONTENT_TYPE, Batch::CONTENT_TYPE)
-            .header("webhook-id", &batch.id)
+            .header(CONTENT_TYPE, letter.content_type)
+            .header("webhook-id", &letter.id)
             .header("webhook-timestamp", time_s)
             .header("webhook-signature", signature)
             .timeout(destination.timeout)
-            .body(batch.body.clone());
+            .body(letter.body.clone());
         match request.send().await {
             Ok(response) => {
                 let (status, latency) = (response.status(), began.elapsed());

@@ -44,7 +44,7 @@ impl Courier {
     /// Sends a batch once, and notes what came of it.
     pub(crate) async fn attempt(&self, batch: &Batch) -> Attempt {
         match self.destination.current().await {
-            Ok(destination) => self.client.post(&destination, batch).await,
+            Ok(destination) => self.client.post(&destination, &batch.letter()).await,
             Err(error) => Attempt::failed(error.to_string()),
         }
     }

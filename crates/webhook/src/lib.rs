@@ -18,6 +18,7 @@
 //! [Standard Webhooks]: https://www.standardwebhooks.com
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod activation;
 mod backoff;
 mod batch;
 mod board;
@@ -30,6 +31,7 @@ mod destination;
 mod error;
 mod intake;
 mod lanes;
+mod letter;
 mod line_files;
 mod networks;
 mod record;
@@ -41,6 +43,8 @@ mod verdict;
 mod webhooks;
 mod writer;
 
+pub use activation::WebhookTarget;
+pub use backoff::backoff;
 pub use board::{Counts, Problem, WriterState, WriterStatus};
 pub use client::{Fetched, FetchedFile, Validators};
 pub use dead_letters::{DeadLetter, DeadLetterList};

@@ -59,6 +59,10 @@ impl Webhooks {
         record.clone()
     }
 
+    pub(crate) fn client(&self) -> Arc<Client> {
+        self.client.clone()
+    }
+
     pub(crate) fn courier(&self, app: &AppId, sink: &Name, webhook: &Webhook) -> Courier {
         Courier {
             record: self.record(app, sink),

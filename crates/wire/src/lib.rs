@@ -10,6 +10,7 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod activation;
 mod app;
 mod audit;
 mod backup;
@@ -51,6 +52,9 @@ mod user_crowds;
 mod value;
 mod why;
 
+pub use activation::{
+    ActivationBody, ActivationDelivery, ActivationDeliveryList, ActivationList, ActivationReport,
+};
 pub use app::{AppBody, AppList};
 pub use audit::{AuditLine, AuditPage};
 pub use backup::{BackupBody, NewBackup};

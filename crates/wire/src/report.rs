@@ -1,6 +1,6 @@
 //! The `result` of each task of a run.
 
-use crate::{IdCountsBody, ImportReport, ParityReport};
+use crate::{ActivationReport, IdCountsBody, ImportReport, ParityReport};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub enum TaskResult {
     Import(ImportReport),
     /// Of `compact`.
     Compact(CompactReport),
+    /// Of `activate` and the activation's name.
+    Activation(ActivationReport),
     /// Of `parity`.
     Parity(ParityReport),
     /// Of `live tags`, in a production of an app that has some.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct RunBody {
     /// The id, as other calls take it.
     pub id: String,
-    /// `ingest`, `produce`, `refresh`, `import`, `compact` or `parity`.
+    /// `ingest`, `produce`, `refresh`, `import`, `activate`, `compact` or `parity`.
     pub kind: String,
     /// Where it stands.
     #[schema(value_type = RunState)]
@@ -47,7 +47,7 @@ pub struct TaskBody {
 pub struct RunLine {
     /// The id, as other calls take it.
     pub id: String,
-    /// `ingest`, `produce`, `refresh`, `import`, `compact` or `parity`.
+    /// `ingest`, `produce`, `refresh`, `import`, `activate`, `compact` or `parity`.
     pub kind: String,
     /// Where it stands.
     #[schema(value_type = RunState)]

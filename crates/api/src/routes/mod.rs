@@ -1,5 +1,6 @@
 //! One file per resource: its handlers, and their path and query parameters.
 
+pub(crate) mod activations;
 pub(crate) mod apps;
 pub(crate) mod audit;
 pub(crate) mod backups;

@@ -79,6 +79,7 @@ impl Shop {
         };
         let definitions = Definitions {
             sinks: BTreeMap::new(),
+            activations: BTreeMap::new(),
             lineage: taghouse_rules::Lineage::default(),
             app: definition,
             sources: BTreeMap::new(),

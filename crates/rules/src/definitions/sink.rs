@@ -85,7 +85,7 @@ pub(super) fn forbidden(documents: &[Document], definitions: &Definitions) -> Er
     errors
 }
 
-fn topic(raw: &RawSinkTopic, start: StartAt, wrong: &mut Vec<Wrong>) -> KafkaTopic {
+pub(super) fn topic(raw: &RawSinkTopic, start: StartAt, wrong: &mut Vec<Wrong>) -> KafkaTopic {
     let settings = kafka::settings(&raw.settings, kafka::Use::Sink, wrong);
     kafka::check_brokers(&raw.brokers, wrong);
     kafka::check_topic(&raw.topic, wrong);

@@ -5,9 +5,9 @@ use clap::{Args, Subcommand};
 #[derive(Args)]
 pub(crate) struct Audit {
     /// Only this action: definitions.apply, key, ingest, upload, produce, refresh, import, crowd,
-    /// change, link, unlink, delete, compact, parity, export or cancel; or a way of reading the data of
+    /// change, link, unlink, delete, compact, parity, export, activate or cancel; or a way of reading the data of
     /// single users: judge, why, profile, user_crowds, list, sample, difference, follow, identity,
-    /// rejected or dead_letters
+    /// rejected, activation_failures or dead_letters
     #[arg(long, value_name = "ACTION")]
     pub(crate) action: Option<String>,
     /// Only actions with this key. local stands for the command line on this machine

@@ -2,6 +2,7 @@
 //! flags have a struct in a file below.
 
 mod access;
+mod activations;
 mod import;
 mod input;
 mod insights;
@@ -11,6 +12,7 @@ mod users;
 mod versions;
 
 pub(crate) use access::{Audit, KeyAction};
+pub(crate) use activations::{Activate, ActivationAction};
 pub(crate) use import::{Import, ImportTo};
 pub(crate) use input::{Apply, Files, Ingest, Parity, Produce, Rejected};
 pub(crate) use insights::{Compare, CompareOrder, Effect, Group, Histogram, Lookalike, Overlap};
@@ -69,6 +71,9 @@ pub(crate) struct GlobalFlags {
     /// A file with certificates, in PEM, of authorities that webhooks trust besides the public ones
     #[arg(long, global = true, env = "TAGHOUSE_WEBHOOK_CA", value_name = "FILE")]
     pub(crate) webhook_ca: Option<PathBuf>,
+    /// The folder for files that activations write. Default: such activations fail
+    #[arg(long, global = true, env = "TAGHOUSE_ACTIVATION_DIR", value_name = "DIR")]
+    pub(crate) activation_dir: Option<PathBuf>,
     /// What to log on standard error: error, warn, info, debug or trace. Levels can be set per
     /// module, such as warn,taghouse_ingest=debug
     #[arg(long, global = true, env = "TAGHOUSE_LOG", default_value = "warn", value_name = "FILTER", value_parser = log_filter)]
@@ -255,6 +260,13 @@ pub(crate) enum Command {
     Users {
         #[command(subcommand)]
         action: UserAction,
+    },
+    /// Send the crowd of an activation to its destination
+    Activate(Activate),
+    /// List activations with their last deliveries, and whom destinations did not take
+    Activations {
+        #[command(subcommand)]
+        action: Option<ActivationAction>,
     },
     /// Test a webhook, show what became of its deliveries, and send its dead letters again
     Sinks {

@@ -1,5 +1,6 @@
 //! One file a command: it calls the API and prints the answer.
 
+pub(crate) mod activations;
 pub(crate) mod apply;
 pub(crate) mod ask;
 pub(crate) mod audit;

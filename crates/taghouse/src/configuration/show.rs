@@ -10,12 +10,13 @@ use std::fmt::Write;
 use toml_edit::Value;
 
 /// What stands in the example for keys without a default.
-const INSTEAD_OF_DEFAULTS: [(&str, &str); 7] = [
+const INSTEAD_OF_DEFAULTS: [(&str, &str); 8] = [
     ("app", "shop"),
     ("server", "https://tags.example.com"),
     ("key", "tgh_…"),
     ("webhook_networks", "10.20.0.0/16"),
     ("webhook_ca", "/etc/ssl/company.pem"),
+    ("activation_dir", "/srv/taghouse/outbox"),
     ("max_connections", "10000"),
     ("backup_dir", "/srv/backups"),
 ];

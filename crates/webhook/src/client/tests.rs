@@ -84,7 +84,7 @@ async fn post(networks: &str, ca: Option<&Path>, url: &str) -> Attempt {
     let (app, sink) = (AppId::new("shop").unwrap(), Name::new("crm").unwrap());
     let (id, json) = ("shop-1".to_owned(), "{}".to_owned());
     let batch = Batch::of(&app, &sink, vec![Pending { low: 1, at_ms: 0, id, json }]);
-    client.post(&destination, &batch).await
+    client.post(&destination, &batch.letter()).await
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
