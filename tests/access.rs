@@ -352,7 +352,7 @@ fn a_key_with_grants_defines_nothing_that_shows_more() {
         &limited,
         &apply("{kind: tag, name: sales_b, type: int, expression: purchases + 1}"),
     );
-    let pruned = json!({"files": [{"path": "a.yaml", "text": "{kind: crowd, name: sales_a, expression: purchases >= 2}"}], "prune": true});
+    let pruned = json!({"files": [{"path": "a.yaml", "text": "{kind: crowd, name: sales_a, ids: [ann]}"}], "prune": true});
     shop.refused(&limited, &post("definitions", pruned));
     assert_eq!(shop.get(&shop.admin, "crowds/secret")["category"], "hr");
 }

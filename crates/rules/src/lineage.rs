@@ -142,8 +142,7 @@ impl Lineage {
     fn path(&self, of: Labelled<'_>, label: &str, tags: &BTreeMap<Name, TagDefinition>) -> String {
         let mut text = named(of, tags);
         let (mut at, mut verb) = (of, "");
-        loop {
-            let Some(origin) = self.labels(at).and_then(|labels| labels.get(label)) else { break };
+        while let Some(origin) = self.labels(at).and_then(|labels| labels.get(label)) {
             match origin {
                 Origin::Own if verb.is_empty() => return format!("{text} is labelled {label}"),
                 Origin::Own => break,

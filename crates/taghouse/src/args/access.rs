@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 #[derive(Args)]
 pub(crate) struct Audit {
-    /// Only this action: definitions.apply, key, ingest, upload, produce, refresh, import, crowd,
+    /// Only this action: definitions.apply, key, ingest, upload, produce, crowd (its versions),
     /// change, link, unlink, delete, compact, parity, export, activate or cancel; or a way of reading the data of
     /// single users: judge, why, profile, user_crowds, list, sample, difference, follow, identity,
     /// rejected, activation_failures or dead_letters
