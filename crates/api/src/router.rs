@@ -122,6 +122,22 @@ fn of_receipts() -> OpenApiRouter<Shared> {
         .routes(routes!(suppressions::get_receipt))
 }
 
+/// Questions about many users.
+fn of_questions() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(questions::count, questions::count_get))
+        .routes(routes!(questions::sample))
+        .routes(routes!(estimate::estimate))
+        .routes(routes!(estimate::stream_post, estimate::stream_get))
+        .routes(routes!(page::page))
+        .routes(routes!(top::top))
+        .routes(routes!(group::group))
+        .routes(routes!(histogram::histogram))
+        .routes(routes!(overlap::overlap))
+        .routes(routes!(compare::compare))
+        .routes(routes!(lookalike::lookalike))
+}
+
 /// What became of the change feed on its way out.
 fn of_sinks() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -177,17 +193,7 @@ fn parts() -> Parts {
         .routes(routes!(runs::get, runs::cancel))
         .routes(routes!(tags::list))
         .routes(routes!(tags::values))
-        .routes(routes!(questions::count, questions::count_get))
-        .routes(routes!(questions::sample))
-        .routes(routes!(estimate::estimate))
-        .routes(routes!(estimate::stream_post, estimate::stream_get))
-        .routes(routes!(page::page))
-        .routes(routes!(top::top))
-        .routes(routes!(group::group))
-        .routes(routes!(histogram::histogram))
-        .routes(routes!(overlap::overlap))
-        .routes(routes!(compare::compare))
-        .routes(routes!(lookalike::lookalike))
+        .merge(of_questions())
         .merge(of_crowds())
         .routes(routes!(changes::change, feed::follow))
         .routes(routes!(identities::get))

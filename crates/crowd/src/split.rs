@@ -30,7 +30,7 @@ pub(crate) fn split_of(crowd: &CrowdDefinition) -> Result<&CrowdSplit> {
 
 impl Crowds {
     /// The arm in which a member of the crowd is, by the id that they have now; `None`: in none, or the
-    /// crowd is not split. Who is no member is not asked.
+    /// crowd is not split. Only members are asked about.
     pub async fn arm<'d>(
         &self,
         app: &AppId,

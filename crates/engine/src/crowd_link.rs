@@ -217,7 +217,7 @@ impl Engine {
         }
     }
 
-    /// The newest version of a crowd that is no stage of a rollout.
+    /// The newest version of a crowd that is whole, not a stage of a rollout.
     async fn newest_version(&self, app: &AppId, crowd: &Name) -> Result<Option<u64>> {
         let records = self.crowds.records(app).await?;
         let whole = |version: &&CrowdVersion| version.blend.is_none();
