@@ -416,31 +416,6 @@ fn command_name(command: &Command) -> &'static str {
     }
 }
 
-/// Asks a question about many users.
-async fn ask(context: &Context, question: &Command) -> Result<()> {
-    match question {
-        Command::Count { expression, strict_as_of } => {
-            command::ask::count(context, expression, *strict_as_of).await
-        }
-        Command::List { expression, limit, after } => {
-            command::ask::list(context, expression, *limit, after.as_deref()).await
-        }
-        Command::Top { tag, expression, limit } => {
-            command::top::top(context, tag, expression.as_deref(), *limit).await
-        }
-        Command::Group(arguments) => command::group::group(context, arguments).await,
-        Command::Histogram(arguments) => command::histogram::histogram(context, arguments).await,
-        Command::Overlap(arguments) => command::overlap::overlap(context, arguments).await,
-        Command::Compare(arguments) => command::compare::compare(context, arguments).await,
-        Command::Effect(arguments) => command::effect::effect(context, arguments).await,
-        Command::Lookalike(arguments) => command::lookalike::lookalike(context, arguments).await,
-        Command::Sample { expression, size, seed } => {
-            command::ask::sample(context, expression, *size, *seed).await
-        }
-        _ => Ok(()),
-    }
-}
-
 async fn dispatch(context: &Context, command: &Command) -> Result<()> {
     match command {
         Command::Apply(arguments) => command::apply::apply(context, arguments).await,
@@ -485,7 +460,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<()> {
         | Command::Compare(_)
         | Command::Effect(_)
         | Command::Lookalike(_)
-        | Command::Sample { .. }) => ask(context, question).await,
+        | Command::Sample { .. }) => command::question::ask(context, question).await,
         Command::Export(arguments) => command::export::export(context, arguments).await,
         Command::Judge { user, crowd, at_least } => {
             command::ask::judge(context, user, crowd, *at_least).await

@@ -23,6 +23,7 @@ pub(crate) mod overlap;
 pub(crate) mod parity;
 pub(crate) mod privacy;
 pub(crate) mod produce;
+pub(crate) mod question;
 pub(crate) mod refresh;
 pub(crate) mod sinks;
 pub(crate) mod status;
