@@ -488,3 +488,34 @@ async fn of_concurrent_writers_exactly_one_wins_each_round() {
         );
     }
 }
+
+#[tokio::test]
+async fn keys_are_rotated_once_and_their_last_use_only_rises() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(&folder.path().join("catalog.db")).await.unwrap();
+    catalog.commit(vec![Change::PutKey(key("k", None, Role::Judge))]).await.unwrap();
+    let terms = taghouse_catalog::KeyTerms {
+        grants: vec!["crowd:vip_*=judge".parse().unwrap(), "label:sensitive".parse().unwrap()],
+        expires_ms: Some(70),
+        former: Some(taghouse_catalog::FormerSecret { sha256: [0xfe; 32], until_ms: 50 }),
+        rate: Some(taghouse_catalog::KeyRate { per_second: 5, burst: 9 }),
+    };
+    let rotate = |id: &str, expected: [u8; 32]| Change::RotateKey {
+        id: id.into(),
+        expected,
+        secret_sha256: [7; 32],
+        terms: terms.clone(),
+    };
+    let uses = [30, 20].map(|at_ms| Change::UseKey { id: "k".into(), at_ms });
+    catalog.commit([vec![rotate("k", [0xfe; 32])], uses.to_vec()].concat()).await.unwrap();
+    let kept = catalog.keys().await.unwrap().remove(0);
+    assert_eq!((&kept.terms, kept.secret_sha256, kept.used_ms), (&terms, [7; 32], Some(30)));
+    for (id, kind) in [("k", ErrorKind::Conflict), ("none", ErrorKind::NotFound)] {
+        let refused = catalog.commit(vec![rotate(id, [0xfe; 32])]).await.unwrap_err();
+        assert_eq!(refused.kind(), kind, "{refused}");
+    }
+    let gone = Change::UseKey { id: "none".into(), at_ms: 1 };
+    catalog.commit(vec![gone, Change::RevokeKey { id: "k".into(), at_ms: 9 }]).await.unwrap();
+    let refused = catalog.commit(vec![rotate("k", [7; 32])]).await.unwrap_err();
+    assert!(refused.to_string().contains("revoked"), "{refused}");
+}

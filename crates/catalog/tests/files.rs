@@ -138,7 +138,7 @@ async fn a_newer_schema_is_refused() {
     SqliteCatalog::open(&path).await.unwrap().close().await;
     sqlx::raw_sql("PRAGMA user_version = 99").execute(&mut sqlite(&path).await).await.unwrap();
     let error = refused(&path).await;
-    assert!(matches!(error, Error::TooNew { found: 99, known: 5, .. }), "{error}");
+    assert!(matches!(error, Error::TooNew { found: 99, known: 6, .. }), "{error}");
     assert!(error.to_string().contains("run a newer taghouse"), "{error}");
 }
 
@@ -535,7 +535,10 @@ async fn a_changed_column_of_a_key_a_file_a_run_or_a_line_is_found() {
         note: String::new(),
         created_ms: 1,
         revoked_ms: None,
-        terms: taghouse_catalog::KeyTerms::default(),
+        terms: taghouse_catalog::KeyTerms {
+            grants: vec!["crowd:vip=judge".parse().unwrap()],
+            ..taghouse_catalog::KeyTerms::default()
+        },
         used_ms: None,
     };
     let file = IngestedFile {
@@ -586,6 +589,10 @@ async fn a_changed_column_of_a_key_a_file_a_run_or_a_line_is_found() {
         ("api_keys", "UPDATE api_keys SET revoked_ms = NULL WHERE id = 'k1'"),
         ("api_keys", "UPDATE api_keys SET app = NULL WHERE id = 'k1'"),
         ("api_keys", "UPDATE api_keys SET secret_sha256 = zeroblob(32) WHERE id = 'k1'"),
+        (
+            "key terms",
+            "UPDATE api_keys SET terms = replace(terms, 'judge', 'edit') WHERE id = 'k1'",
+        ),
         ("ingested_files", "UPDATE ingested_files SET name = 'orders.csw'"),
         ("ingested_files", "UPDATE ingested_files SET batch = 2"),
         ("runs", "UPDATE runs SET state = 'failed'"),
@@ -598,7 +605,7 @@ async fn a_changed_column_of_a_key_a_file_a_run_or_a_line_is_found() {
         sqlx::raw_sql(change).execute(&mut raw).await.unwrap();
         raw.close().await.unwrap();
         let error = match table {
-            "api_keys" | "ingested_files" => refused(&path).await,
+            "api_keys" | "key terms" | "ingested_files" => refused(&path).await,
             read => {
                 let catalog = SqliteCatalog::open(&path).await.unwrap();
                 let trail = AuditQuery { app: Some(shop()), limit: 9, ..AuditQuery::default() };

@@ -108,7 +108,7 @@ fn refusal(missing: &[NotReady], caller: Option<&Caller>) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taghouse_catalog::Role;
+    use taghouse_catalog::{KeyRecord, KeyTerms, Role};
 
     #[test]
     fn who_may_not_read_an_app_is_told_neither_its_name_nor_its_errors() {
@@ -117,11 +117,18 @@ mod tests {
             missing: "definitions cannot be read",
             reason: Some("disk full".to_owned()),
         }];
-        let caller = |app: &str| Caller {
-            role: Role::Viewer,
-            app: Some(AppId::new(app).unwrap()),
-            id: "k".to_owned(),
-            local: false,
+        let caller = |app: &str| {
+            Caller::of(Arc::new(KeyRecord {
+                id: "k".to_owned(),
+                app: Some(AppId::new(app).unwrap()),
+                role: Role::Viewer,
+                secret_sha256: [0; 32],
+                note: String::new(),
+                created_ms: 1,
+                revoked_ms: None,
+                terms: KeyTerms::default(),
+                used_ms: None,
+            }))
         };
         let (own, other) = (caller("shop"), caller("other"));
         for (caller, is_told) in [(Some(&own), true), (Some(&other), false), (None, false)] {
