@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn answers_are_read_as_they_were_packed() {
-        for count in [0, 1, 7, 8, 9, 64, 100] {
+        for count in [0_usize, 1, 7, 8, 9, 64, 100] {
             let answers: Vec<bool> = (0..count).map(|place| place % 3 == 1).collect();
             let bytes = pack(answers.iter().copied());
             assert_eq!(bytes.len(), count.div_ceil(8));
