@@ -78,6 +78,7 @@ impl Shop {
         };
         let definitions = Definitions {
             sinks: BTreeMap::new(),
+            activations: BTreeMap::new(),
             app: definition,
             sources: BTreeMap::new(),
             tags: BTreeMap::new(),
