@@ -59,7 +59,7 @@ impl World {
         let mut world = Self { house, server: None, flags, environment };
         world.apply(activations);
         let row = |n: usize| {
-            let agreed = n % 10 != 0;
+            let agreed = !n.is_multiple_of(10);
             format!("u{n},{n},{agreed},{n}.50\n")
         };
         let rows: String = (0..users).map(row).collect();

@@ -98,7 +98,7 @@ impl Crowds {
 
     async fn set_of(&self, kept: &KeptSet) -> Result<LoadedSet> {
         let bytes = match self.store.get(&ObjectPath::from(kept.object.as_str())).await {
-            Ok(found) => found.bytes().await?,
+            Ok(found) => self.loaded.bytes_of(found).await?,
             Err(object_store::Error::NotFound { .. }) => {
                 return Err(Error::corrupt(&kept.object, "it is missing"));
             }

@@ -87,8 +87,10 @@ async fn texts_have_each_value_as_it_is() {
 #[tokio::test]
 async fn parquet_has_types() {
     let bytes = bytes::Bytes::from(written("parquet", Some(11)).await);
-    let batches: Vec<_> =
-        ParquetRecordBatchReader::try_new(bytes, 100).unwrap().map(Result::unwrap).collect();
+    let batches: Vec<_> = ParquetRecordBatchReader::try_new(bytes, 100)
+        .unwrap()
+        .map(std::result::Result::unwrap)
+        .collect();
     let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     assert_eq!(all.num_rows(), 3);
     let column = |name: &str| all.column_by_name(name).unwrap();

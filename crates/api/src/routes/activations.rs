@@ -4,6 +4,7 @@ use super::app_checked;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
+use crate::guard::Want;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -71,6 +72,14 @@ pub(crate) async fn start(
 ) -> Result<(StatusCode, Json<RunBody>), Problem> {
     let app = app_checked(&app, &caller, Action::Edit)?;
     let definitions = engine.definitions(&app).await?;
+    if let Some(sent) = definitions.activations.get(activation.as_str()) {
+        let crowd = sent.crowd.as_str();
+        let guard = caller.guard(&definitions);
+        guard.crowd(crowd, Want::Members)?;
+        if let Some(of) = engine.crowds.records(&app).await?.get(crowd) {
+            guard.audience(of.current().map_or(0, |version| version.size))?;
+        }
+    }
     let run = engine.activate(&caller.id, &definitions, &activation).await?;
     Ok((StatusCode::ACCEPTED, Json(super::runs::body(run.status()))))
 }

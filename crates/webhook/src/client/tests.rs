@@ -1,7 +1,7 @@
 //! The client against servers of its own: who is connected to, and what an answer may do.
 
 use super::*;
-use crate::batch::Pending;
+use crate::batch::{Batch, Pending};
 use crate::signature::SigningSecrets;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
