@@ -314,30 +314,8 @@ fn secret_of(headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// A ring with keys: each its id, its secret and its role.
-    pub(crate) async fn ring(keys: &[(&str, &str, Role)]) -> KeyRing {
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("catalog.db");
-        let catalog = taghouse_catalog::SqliteCatalog::open(&place).await.unwrap();
-        let ring = KeyRing::load(&catalog, "local").await.unwrap();
-        for (id, secret, role) in keys {
-            let key = KeyRecord {
-                id: (*id).to_owned(),
-                app: None,
-                role: *role,
-                secret_sha256: hash(secret),
-                note: String::new(),
-                created_ms: 1,
-                revoked_ms: None,
-            };
-            ring.add_key(key).await;
-        }
-        catalog.close().await;
-        ring
-    }
 
     #[test]
     fn roles_do_what_they_are_for_and_no_more() {
