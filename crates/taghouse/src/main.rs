@@ -301,7 +301,12 @@ fn reads(command: &Command) -> bool {
         }
         Command::Activations { .. } => true,
         Command::Versions { action } => {
-            matches!(action, VersionAction::Diff { .. } | VersionAction::Rows { .. })
+            matches!(
+                action,
+                VersionAction::Diff { .. }
+                    | VersionAction::Rows { .. }
+                    | VersionAction::Trend { .. }
+            )
         }
         Command::Tags { .. }
         | Command::Crowds { .. }
@@ -312,6 +317,8 @@ fn reads(command: &Command) -> bool {
         | Command::Histogram(_)
         | Command::Overlap(_)
         | Command::Compare(_)
+        | Command::Effect(_)
+        | Command::Lookalike(_)
         | Command::Sample { .. }
         | Command::Export(_)
         | Command::Judge { .. }
