@@ -276,6 +276,12 @@ fn a_server_that_is_killed_goes_on_with_the_same_version() {
     assert!(again <= 4 * 2 + 1, "{again} requests came again");
 
     receiver.answers(|_| Reply::status(200));
+    // The run of a delivery ends a moment after the delivery.
+    driver::eventually("its run has ended", || {
+        let runs = world.house.json(&["runs"]);
+        let runs = runs["runs"].as_array().unwrap().clone();
+        (!runs.iter().any(|run| run["state"] == "running")).then_some(())
+    });
     let sent = world.activate("hook");
     assert_eq!((count(&sent, "entered"), &sent["version"]), (60, &json!(2)), "{sent}");
     assert_eq!(told(&receiver).members, users(0..260));

@@ -56,6 +56,10 @@ fn answers(house: &House) -> BTreeMap<String, Value> {
     for what in ["keys", "runs", "crowds", "tags"] {
         answers.insert(what.to_owned(), house.json(&[what]));
     }
+    // A key that is used after the backup was so later than the backup knows.
+    for key in answers.get_mut("keys").unwrap()["keys"].as_array_mut().unwrap() {
+        key.as_object_mut().unwrap().remove("used_ms");
+    }
     answers
 }
 

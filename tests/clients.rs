@@ -125,7 +125,7 @@ fn the_book_in_python() {
     let printed = printed(python.arg(program).current_dir(house.path("")), &house);
     for line in [
         "succeeded",
-        "{'city': 'Berlin', 'spend': '133.90'}",
+        "{'city': 'Berlin', 'spend': '103.60'}",
         "{'ann': True, 'ben': False}",
         "['ann', 'cho']",
         "invalid unknown name `order`; did you mean `orders`?",

@@ -1,7 +1,8 @@
 //! The keys of a server: which secrets work, for whom, until when and how often.
 
+use crate::Problem;
 use crate::access::{Caller, LOCAL};
-use crate::rate::Rate;
+use crate::rate::{Left, Rate};
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -107,6 +108,10 @@ impl KeyRing {
     /// Puts a key on the ring, new or with another secret. Needs no catalog, so it cannot fail.
     pub(crate) async fn add_key(&self, key: KeyRecord) {
         let _reading = self.reading.lock().await;
+        // Revoked while it was being rotated.
+        if self.revoked.load().values().any(|revoked| revoked.id == key.id) {
+            return;
+        }
         let mut working = HashMap::clone(&self.known.load());
         working.retain(|_, known| known.key.id != key.id);
         self.hang(&mut working, key);
@@ -197,6 +202,17 @@ impl KeyRing {
         }
         let known = self.known.load();
         known.iter().find(|(_, known)| known.is_current_of(id)).map(|(secret, _)| *secret)
+    }
+
+    /// Counts a call of a key that is known by its id.
+    ///
+    /// # Errors
+    /// The key has called too often.
+    pub(crate) fn take(&self, id: &str, now_ms: TimestampMs) -> Result<Option<Left>, Problem> {
+        let used = self.uses.lock().get(id).cloned();
+        let Some(used) = used else { return Ok(None) };
+        used.last_ms.fetch_max(now_ms, Ordering::Relaxed);
+        used.rate.as_ref().map(|rate| rate.take(id)).transpose()
     }
 
     /// When a key was last used, as far as this process knows.

@@ -2,6 +2,7 @@
 
 use crate::args::positive_seconds;
 use crate::listen::Patience;
+use anyhow::{Result, bail};
 use clap::Args;
 use std::time::Duration;
 use taghouse_api::{Limits, UploadLimits};
@@ -45,7 +46,7 @@ pub(crate) struct ServeLimits {
     #[arg(long, env = "TAGHOUSE_REQUESTS_PER_SECOND", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests_per_second: Option<u32>,
     /// Requests that such a key may make at once after a pause. Default: as many as per second
-    #[arg(long, env = "TAGHOUSE_REQUEST_BURST", value_name = "N", requires = "requests_per_second", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "TAGHOUSE_REQUEST_BURST", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     request_burst: Option<u32>,
     /// Concurrent readers of the events of flags per API key: each page that is open is one
     #[arg(long, env = "TAGHOUSE_FLAG_EVENTS_PER_KEY", value_name = "N", default_value_t = 1000, value_parser = at_least_one)]
@@ -85,8 +86,13 @@ pub(crate) struct ServeLimits {
 }
 
 impl ServeLimits {
-    pub(crate) fn for_callers(&self) -> Limits {
-        Limits {
+    /// # Errors
+    /// A flag that only counts together with another.
+    pub(crate) fn for_callers(&self) -> Result<Limits> {
+        if self.request_burst.is_some() && self.requests_per_second.is_none() {
+            bail!("--request-burst is of --requests-per-second: give that, too");
+        }
+        Ok(Limits {
             questions_per_key: self.questions_per_key,
             judgments_per_key: self.judgments_per_key,
             calls_per_key: self.calls_per_key,
@@ -106,7 +112,7 @@ impl ServeLimits {
                 age: Duration::from_secs_f64(self.upload_hours * 3600.0),
             },
             audit: AuditLimits { days: self.audit_days, lines: self.audit_lines },
-        }
+        })
     }
 
     /// How much of the change feeds is kept.
@@ -200,7 +206,7 @@ mod tests {
     fn the_flags_defaults_are_the_limits_of_a_server_that_nobody_told_otherwise() {
         let flags = Flags::try_parse_from(["serve"]).unwrap().limits;
         assert_eq!(flags.feed(), Retention::default());
-        let flags = flags.for_callers();
+        let flags = flags.for_callers().unwrap();
         assert_eq!(format!("{flags:?}"), format!("{:?}", Limits::default()));
     }
 }

@@ -161,8 +161,8 @@ async fn alone<'a>(
 async fn open<'a>(cli: &Cli, lock: &'a mut FolderLock, background: &Handle) -> Result<Opened<'a>> {
     let local_key = taghouse_api::new_secret(&system::OsEntropy);
     let limits = match &cli.command {
-        Command::Serve(arguments) => arguments.limits.for_callers(),
-        Command::Demo(arguments) => arguments.serve.limits.for_callers(),
+        Command::Serve(arguments) => arguments.limits.for_callers()?,
+        Command::Demo(arguments) => arguments.serve.limits.for_callers()?,
         _ => Limits::default(),
     };
     let feed = match &cli.command {

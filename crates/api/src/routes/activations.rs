@@ -4,7 +4,7 @@ use super::app_checked;
 use crate::Problem;
 use crate::access::{Action, Caller};
 use crate::extract::{Json, Path};
-use crate::guard::Want;
+use crate::guard::{Guard, Want};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use std::sync::Arc;
 use taghouse_engine::Engine;
-use taghouse_wire::{ActivationDeliveryList, ActivationList, RunBody};
+use taghouse_wire::{ActivationDelivery, ActivationDeliveryList, ActivationList, RunBody};
 
 /// An app in the path.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -58,7 +58,30 @@ pub(crate) async fn list(
 ) -> Result<Json<ActivationList>, Problem> {
     let app = app_checked(&app, &caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
-    Ok(Json(engine.list_activations(&definitions).await?))
+    let guard = caller.guard(&definitions);
+    let mut all = engine.list_activations(&definitions).await?;
+    for one in &mut all.activations {
+        one.last = one.last.take().map(|last| shown(last, guard));
+    }
+    Ok(Json(all))
+}
+
+/// A delivery with numbers as exact as the caller sees those of the crowd; of a crowd that the caller
+/// may not see, without them.
+fn shown(mut of: ActivationDelivery, guard: Guard<'_>) -> ActivationDelivery {
+    let is_seen = guard.crowd(&of.crowd, Want::View).is_ok();
+    let numbers = [
+        &mut of.members,
+        &mut of.suppressed,
+        &mut of.without_consent,
+        &mut of.entered,
+        &mut of.left,
+        &mut of.failed,
+    ];
+    for number in numbers {
+        *number = if is_seen { guard.rounding().of(*number) } else { 0 };
+    }
+    of
 }
 
 /// Sends the crowd of an activation, as a run. A delivery that did not end goes on, if its version is
@@ -72,13 +95,12 @@ pub(crate) async fn start(
 ) -> Result<(StatusCode, Json<RunBody>), Problem> {
     let app = app_checked(&app, &caller, Action::Edit)?;
     let definitions = engine.definitions(&app).await?;
-    if let Some(sent) = definitions.activations.get(activation.as_str()) {
-        let crowd = sent.crowd.as_str();
-        let guard = caller.guard(&definitions);
-        guard.crowd(crowd, Want::Members)?;
-        if let Some(of) = engine.crowds.records(&app).await?.get(crowd) {
-            guard.audience(of.current().map_or(0, |version| version.size))?;
-        }
+    let guard = caller.guard(&definitions);
+    if let (false, Some(sent)) =
+        (guard.rounding().is_exact(), definitions.activations.get(activation.as_str()))
+    {
+        let members = engine.crowds.members(&app, sent.crowd.as_str(), None).await?;
+        guard.audience(members.len())?;
     }
     let run = engine.activate(&caller.id, &definitions, &activation).await?;
     Ok((StatusCode::ACCEPTED, Json(super::runs::body(run.status()))))
@@ -94,7 +116,10 @@ pub(crate) async fn deliveries(
 ) -> Result<Json<ActivationDeliveryList>, Problem> {
     let app = app_checked(&app, &caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
-    Ok(Json(engine.activation_deliveries(&definitions, &activation).await?))
+    let guard = caller.guard(&definitions);
+    let mut all = engine.activation_deliveries(&definitions, &activation).await?;
+    all.deliveries = all.deliveries.into_iter().map(|of| shown(of, guard)).collect();
+    Ok(Json(all))
 }
 
 /// The users whom the destination did not take with a delivery, and why, as CSV with the columns
@@ -108,7 +133,11 @@ pub(crate) async fn failed(
 ) -> Result<impl IntoResponse, Problem> {
     let app = app_checked(&path.app, &caller, Action::Read)?;
     let definitions = engine.definitions(&app).await?;
-    caller.guard(&definitions).single_users()?;
+    let guard = caller.guard(&definitions);
+    guard.single_users()?;
+    if let Some(of) = definitions.activations.get(path.activation.as_str()) {
+        guard.crowd(of.crowd.as_str(), Want::Members)?;
+    }
     let rows = engine.activation_failures(&definitions, &path.activation, path.delivery).await?;
     let users = rows.iter().filter(|byte| **byte == b'\n').count().saturating_sub(1);
     let crowd = definitions.activations.get(path.activation.as_str()).map(|of| of.crowd.as_str());

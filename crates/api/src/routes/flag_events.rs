@@ -78,8 +78,8 @@ pub(crate) async fn authenticate_events(
             "the signature of this address is not of a key that works: evaluate all flags again for another address",
         )
     })?;
-    let_in_as(&server, Admitted { caller, left: None }, Request::from_parts(parts, body), next)
-        .await
+    let left = server.keys.take(&caller.id, now_ms)?;
+    let_in_as(&server, Admitted { caller, left }, Request::from_parts(parts, body), next).await
 }
 
 /// Tells when the flags of a user are not what they were (OFREP): the data of each event is a
@@ -110,8 +110,10 @@ pub(crate) async fn follow(
     let watch = server.watches.watch(&server.engine, &app, &own);
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let told = seen.filter(|id| !id.is_empty()).map(str::to_owned);
+    let secret = server.keys.secret_hash(&caller.id);
     let EventsQuery { user, limit, .. } = query;
-    let events = Events { server, app, user, caller, watch, told, left: limit, begun: false };
+    let events =
+        Events { server, app, user, caller, secret, watch, told, left: limit, begun: false };
     let unbuffered = [("x-accel-buffering", "no"), ("cache-control", "no-store")];
     Ok((unbuffered, Sse::new(events.stream())).into_response())
 }
@@ -123,6 +125,8 @@ struct Events {
     user: String,
     /// Whom the key let in, by what it may now.
     caller: Caller,
+    /// The hash of the key's secret as it was then: with another one, the reader comes again.
+    secret: Option<[u8; 32]>,
     watch: Watch,
     /// The id told last.
     told: Option<String>,
@@ -152,7 +156,11 @@ impl Events {
             let woken = tokio::time::timeout(ALIVE_EVERY, self.watch.woken()).await;
             // Also while nothing changes: whoever lost the key hears nothing more.
             let now_ms = self.server.engine.clock.now_ms();
-            self.caller = self.server.keys.caller_of_key(&self.caller.id, now_ms)?;
+            let keys = &self.server.keys;
+            self.caller = keys.caller_of_key(&self.caller.id, now_ms)?;
+            if keys.secret_hash(&self.caller.id) != self.secret {
+                return None;
+            }
             match woken {
                 Ok(false) => return None,
                 Ok(true) => {

@@ -117,7 +117,10 @@ pub(crate) async fn rows(
 ) -> Result<Response, Problem> {
     let app = app_in_part(&path.app, &caller, Action::Read)?;
     let definitions = server.engine.definitions(&app).await?;
-    caller.guard(&definitions).crowd(&path.crowd, Want::View)?;
+    let guard = caller.guard(&definitions);
+    guard.crowd(&path.crowd, Want::View)?;
+    // Whoever has the file learns from its rows which ids are known.
+    guard.single_users()?;
     server.engine.with_crowds(&app, std::slice::from_ref(&path.crowd)).await?;
     let packed = server.engine.crowds.import_rows(&app, &path.crowd, path.version).await?;
     let body = match packed {

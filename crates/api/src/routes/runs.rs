@@ -112,6 +112,8 @@ pub(crate) async fn get(
         // What came of a task names numbers, and may name what is hidden.
         for task in &mut body.tasks {
             (task.result, task.message) = (None, String::new());
+            (task.done, task.total) = (0, 0);
+            task.warnings.clear();
         }
     }
     Ok(Json(body))

@@ -171,6 +171,16 @@ async fn audited(
         format!("version {} → {} answers", number(before), number(Some(after.current)))
     };
     line.end_saying(acted, told).await?;
+    if guarded(engine, caller, &app, crowd, Want::View).await.is_err() {
+        // It is done, and what the caller may not see is not shown.
+        return Ok(Json(VersionList {
+            name: crowd.to_owned(),
+            answered: Vec::new(),
+            held: None,
+            rollout: None,
+            versions: Vec::new(),
+        }));
+    }
     listed(engine, caller, &app, crowd.to_owned()).await
 }
 
@@ -318,9 +328,15 @@ pub(crate) async fn difference(
         from: rounding.of(part.from),
         to: rounding.of(part.to),
     };
+    // A part tells how many users a condition on its tags holds for.
+    let is_seen = found.parts.iter().all(|part| {
+        part.tags.iter().all(|tag| guard.tag(tag, Want::View).is_ok())
+            && part.crowds.iter().all(|crowd| guard.crowd(crowd, Want::View).is_ok())
+    });
+    let moved_most = rounding.unless(found.moved_most().map(|part| part.text.clone()), None);
     Ok(Json(DifferenceBody {
-        parts: found.parts.iter().map(part).collect(),
-        moved_most: rounding.unless(found.moved_most().map(|part| part.text.clone()), None),
+        parts: found.parts.iter().filter(|_| is_seen).map(part).collect(),
+        moved_most: moved_most.filter(|_| is_seen),
         name: path.crowd,
         from: found.from.version,
         from_size: rounding.of(found.from.size),
