@@ -21,7 +21,7 @@ use taghouse_model::Ordinal;
 const LEAST_SCORE: f64 = 1.96;
 
 /// The most values that count, the most significant ones.
-const MAX_FEATURES: usize = 500;
+const MAX_FEATURES: usize = 200;
 
 /// Weights and scores are in thousandths of a natural logarithm.
 const UNITS: f64 = 1000.0;
@@ -66,6 +66,7 @@ impl Likeness {
         base: &Arc<Bitmap>,
     ) -> Result<Self> {
         let sides = Sides::of(seed.clone(), base.clone());
+        let score = |affinity: &Affinity| affinity.contrast.interval.score.abs();
         let mut found: Vec<(Affinity, UserSet)> = Vec::new();
         for tag in tags {
             let Groups { groups, members } = sides.groups(snapshot, tag)?;
@@ -79,10 +80,10 @@ impl Likeness {
                     found.push((affinity, users));
                 }
             }
+            // After each tag: sets of users are large.
+            found.sort_by(|(a, _), (b, _)| score(b).total_cmp(&score(a)));
+            found.truncate(MAX_FEATURES);
         }
-        let score = |affinity: &Affinity| affinity.contrast.interval.score.abs();
-        found.sort_by(|(a, _), (b, _)| score(b).total_cmp(&score(a)));
-        found.truncate(MAX_FEATURES);
 
         let (mut affinities, mut features) = (Vec::new(), Vec::new());
         for (affinity, users) in found {

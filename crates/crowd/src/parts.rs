@@ -62,7 +62,7 @@ fn placed(rule: &Predicate) -> Vec<Placed<'_>> {
 }
 
 /// For how many users each part of a rule holds, in the order of its text; nothing of a rule with too
-/// many parts. `whole`: for how many the rule does.
+/// many parts, or conditions on computed values. `whole`: for how many the rule does.
 ///
 /// # Errors
 /// Of the index.
@@ -73,6 +73,15 @@ pub(crate) fn part_sizes(rule: &Predicate, whole: u64, on: &Ground<'_>) -> Resul
     }
     let types =
         |name: &str| -> Option<ValueType> { on.snapshot.info(name).map(|tag| tag.value_type) };
+    // A condition on computed values is asked of the users alone whom the others leave. Of everybody it
+    // may take minutes.
+    let is_computed = |placed: &Placed<'_>| {
+        let checked = placed.part.check(&types, &|_| true, on.zone);
+        checked.is_ok_and(|part| part.is_computed())
+    };
+    if parts.iter().any(is_computed) {
+        return Ok(Vec::new());
+    }
     let size = |placed: &Placed<'_>| {
         if placed.depth == 0 {
             return Ok(whole);

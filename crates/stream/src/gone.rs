@@ -192,6 +192,11 @@ impl Gone {
         goes_with || self.goes_later(id, position)
     }
 
+    /// Whether the id went at this time or later, as records that were read say.
+    pub(crate) fn went_since(&self, id: &str, ms: TimestampMs) -> bool {
+        self.at_ms.get(id).is_some_and(|at_ms| *at_ms >= ms)
+    }
+
     /// The rows that are from after their user went, and came after it.
     ///
     /// # Errors

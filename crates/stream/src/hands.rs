@@ -4,7 +4,6 @@
 //! is published in the place of what they say. It gives way to the states' value where that has
 //! changed since it was looked: by a later row, or by time.
 
-use crate::landed_files::Lacking;
 use crate::look::{Unread, as_stored};
 use crate::plan::{LiveTag, StreamPlan};
 use crate::rebuild::ours;
@@ -14,7 +13,7 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use taghouse_index::Bitmap;
-use taghouse_ingest::{Admitted, FileBatches, Landing};
+use taghouse_ingest::{Admitted, Landing};
 use taghouse_model::{AppId, Name, Ordinal, TimestampMs, Value};
 use taghouse_produce::{HeldChange, HeldChanges, Pinned, held_changes};
 use taghouse_rules::Definitions;
@@ -110,14 +109,16 @@ impl Hands {
     async fn resolved(held: HeldChanges, users: &SharedUsers<'_>) -> Result<Self> {
         let mut by_tag: BTreeMap<Name, BTreeMap<Ordinal, HeldChange>> = BTreeMap::new();
         for (tag, of_tag) in held {
-            let changes: Vec<(String, HeldChange)> = of_tag.into_iter().collect();
+            let mut changes = of_tag.into_iter();
             let of_users = by_tag.entry(tag).or_default();
-            for some in changes.chunks(IDS_AT_ONCE) {
-                let ids = some.iter().map(|(id, _)| id.clone()).collect();
+            loop {
+                let (ids, some): (Vec<String>, Vec<HeldChange>) =
+                    changes.by_ref().take(IDS_AT_ONCE).unzip();
+                if ids.is_empty() {
+                    break;
+                }
                 let ordinals = users.lookup(ids).await?.into_iter();
-                let known = ordinals
-                    .zip(some)
-                    .filter_map(|(user, (_, change))| Some((user?, change.clone())));
+                let known = ordinals.zip(some).filter_map(|(user, change)| Some((user?, change)));
                 of_users.extend(known);
             }
         }
@@ -139,7 +140,7 @@ impl Stream {
     ) -> Result<Hands> {
         let app = &definitions.app.id;
         let Moment { tables, as_of_ms } = self.moment(definitions, landing, build).await?;
-        let held = held_changes(definitions, &tables, as_of_ms).await?;
+        let mut held = held_changes(definitions, &tables, as_of_ms).await?;
         if held.is_empty() {
             return Ok(Hands::default());
         }
@@ -150,6 +151,11 @@ impl Stream {
         if state.generation != users.generation() {
             return Err(Error::Renumbered);
         }
+        // Who went meanwhile is not who has the id now.
+        self.find_gone(&mut slot, app).await?;
+        let gone = &slot.gone;
+        let stays = |id: &str| !gone.went_since(id, as_of_ms) && !gone.goes_later(id, 0);
+        held.values_mut().for_each(|of_tag| of_tag.retain(|id, _| stays(id)));
         Hands::resolved(held, &users).await
     }
 
@@ -167,10 +173,9 @@ impl Stream {
             let mut slot = slot.lock().await;
             let state = &ours(&mut slot.building, build)?.state;
             let tables = Pinned::of(&self.parts.lake, app).await?;
-            // After the tables: files that landed before them are among these.
-            let there = FileBatches::of_sources(self.parts.catalog.as_ref(), definitions).await?;
-            let of_files = Lacking::of(&state.batches, &there);
-            if state.position == held.landed && !of_files.files {
+            // States that are being built take in no files that land meanwhile: those come once they
+            // serve. A value that such a row changes gives way to the states' until then.
+            if state.position == held.landed {
                 return Ok(Moment { tables, as_of_ms: state.now_ms });
             }
         }

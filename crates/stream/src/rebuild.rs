@@ -7,7 +7,7 @@
 
 use crate::draft::Draft;
 use crate::gone::{Gone, Rows};
-use crate::intake::{Intake, Selected, text};
+use crate::intake::{Intake, Selected, text, times};
 use crate::links::by_user;
 use crate::plan::{LiveKind, LiveTag, Part, StreamPlan};
 use crate::segments::USERS_AT_ONCE;
@@ -251,7 +251,7 @@ impl Stream {
 
     /// Lets the states know of users who may have no row but a change by hand.
     async fn read_named(&self, app: &AppId, build: u64, table: &Table) -> Result<()> {
-        let columns = ["user_id", "tag", "position"];
+        let columns = ["user_id", "tag", "time", "position"];
         for mut batches in table.scan(&columns).plan(1).await?.partitions() {
             while let Some(batch) = batches.next().await {
                 self.take_named(app, build, &batch?).await?;
@@ -269,14 +269,16 @@ impl Stream {
         let Slot { building, gone, .. } = &mut *slot;
         let Serving { state, .. } = ours(building, build)?;
         let (ids, tags) = (text(batch, "user_id")?, text(batch, "tag")?);
+        let times = times(batch, "time")?;
         let positions =
             batch.column_by_name("position").and_then(|column| column.as_primitive_opt());
         let positions: &PrimitiveArray<Int64Type> =
             positions.ok_or_else(|| taghouse_fold::Error::Missing("position".to_owned()))?;
         let stands = |row: &usize| {
             let position = u64::try_from(positions.value(*row)).unwrap_or(0);
-            // Deletions have no tag.
-            tags.is_valid(*row) && !gone.hides(ids.value(*row), position)
+            let (id, time_ms) = (ids.value(*row), times.value(*row).div_euclid(1000));
+            // Deletions have no tag. Who was deleted since is not to come back by this.
+            tags.is_valid(*row) && !gone.hides(id, position) && !gone.went_since(id, time_ms)
         };
         let named: BTreeSet<_> = (0..batch.num_rows())
             .filter(stands)

@@ -173,7 +173,9 @@ async fn a_later_row_or_a_deletion_ends_them() {
     let (clock, folder) = (HandClock::starting(), TempDir::new().unwrap());
     let world = changed(&folder, &clock).await;
     buy(&world, "ann", "m6").await;
-    world.users.delete(&world.app, &["bob".to_owned()]).await.unwrap();
+    // Of bob something comes later, and of dan, whom a change by hand alone knew, nothing.
+    let gone = ["bob".to_owned(), "dan".to_owned()];
+    world.users.delete(&world.app, &gone).await.unwrap();
     clock.pass(5);
     buy(&world, "bob", "m7").await;
     world.settle().await;
@@ -183,6 +185,7 @@ async fn a_later_row_or_a_deletion_ends_them() {
     compact(&world).await;
     world.settle().await;
     assert_eq!(everybody(&world).await, before);
+    assert!(!world.shown(&["orders"]).await.contains_key("dan"), "who was deleted is back");
 }
 
 /// What a user's number of orders is to be.

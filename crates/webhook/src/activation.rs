@@ -179,9 +179,14 @@ impl WebhookTarget {
 
     /// Sends users once; with the id of the request.
     async fn attempt<'p>(&self, batch: Batch<'p>) -> (String, Result<Sent<'p>>) {
-        let first = batch.members.first().map_or(0, |member| member.ordinal);
+        // By who is in it: after a renumbering, or a deletion, the same place holds others.
+        let mut who = xxhash_rust::xxh3::Xxh3::new();
+        for member in batch.members {
+            who.update(member.user_id.as_bytes());
+            who.update(&[0]);
+        }
         let (change, count) = (batch.change.as_str(), batch.members.len());
-        let id = format!("{}-{change}-{first}-{count}", self.id());
+        let id = format!("{}-{change}-{count}-{:016x}", self.id(), who.digest());
         if self.done.contains(&id) {
             return (id, Ok(Sent::Done));
         }

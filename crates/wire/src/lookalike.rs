@@ -22,7 +22,7 @@ pub struct LookalikeRequest {
 /// What the users of a crowd have in common, and how many others are like them.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LookalikeAnswer {
-    /// The values that tell them from others, the most significant first; at most 500.
+    /// The values that tell them from others, the most significant first; at most 200.
     pub affinities: Vec<AffinityBody>,
     /// How like they are, from the fewest users to the most; empty if no value tells them apart.
     pub curve: Vec<ReachBody>,

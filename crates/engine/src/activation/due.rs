@@ -101,11 +101,10 @@ fn is_due(
         let is_same = current.version == version && current.destination == destination;
         current.state == DeliveryState::Cancelled && is_same
     };
-    if current.is_some_and(is_unwanted) && activation.every_ms.is_none() {
-        return false;
-    }
+    // Who cancels a delivery does not want it again at once.
+    let is_unwanted = current.is_some_and(is_unwanted);
     let holds = |held: &Held| held.version == version && held.destination == destination;
-    if activation.on_version && !record.held.as_ref().is_some_and(holds) {
+    if activation.on_version && !is_unwanted && !record.held.as_ref().is_some_and(holds) {
         return true;
     }
     let Some(every_ms) = activation.every_ms else { return false };

@@ -144,8 +144,25 @@ impl Sending {
         Ok(())
     }
 
-    /// The destination has it: that is noted, and what was noted for it goes.
+    /// The destination has it: that is noted, and what was noted for it goes. Where it cannot be noted,
+    /// the record is what it was, so that it is tried again.
     async fn end(&mut self, task: &ActivationTask) -> Result<()> {
+        let before = self.stored.record.clone();
+        let noted = self.note_end(task).await;
+        if noted.is_err() {
+            self.stored.record = before;
+        }
+        noted?;
+        let ActivationTask { engine, definitions, activation, .. } = task;
+        let app = &definitions.app.id;
+        let numbers: BTreeSet<u64> =
+            self.stored.record.ended.iter().map(|delivery| delivery.number).collect();
+        engine.activations.failed_rows.keep(app, &activation.name, numbers).await?;
+        engine.crowds.sweep_sets(app, &prefix(&activation.name)).await?;
+        Ok(())
+    }
+
+    async fn note_end(&mut self, task: &ActivationTask) -> Result<()> {
         let ActivationTask { engine, definitions, activation, .. } = task;
         let (app, crowds) = (&definitions.app.id, &engine.crowds);
         let mut delivery = self.delivery()?.clone();
@@ -183,10 +200,6 @@ impl Sending {
         self.stored.record.end(delivery);
         self.stored.save(engine, changes).await?;
         drop(numbering);
-        let numbers: BTreeSet<u64> =
-            self.stored.record.ended.iter().map(|delivery| delivery.number).collect();
-        engine.activations.failed_rows.keep(app, &activation.name, numbers).await?;
-        crowds.sweep_sets(app, &prefix(&activation.name)).await?;
         Ok(())
     }
 }

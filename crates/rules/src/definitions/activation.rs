@@ -47,10 +47,28 @@ pub(super) fn check(
         let activation = name.and_then(|name| activation(name, raw, known, &mut wrong));
         errors.extend(wrong.into_iter().map(|wrong| document.error(&wrong.pointer, wrong.message)));
         if let Some(activation) = activation.filter(|_| errors.len() == before) {
+            if let Some(other) = activations.values().find(|other| share_a_key(other, &activation))
+            {
+                let message = format!(
+                    "`{}` writes the same key of the same Redis: give one of the two another `key`",
+                    other.name
+                );
+                errors.push(document.error("/to/redis", message));
+            }
             activations.insert(activation.name.clone(), activation);
         }
     }
     activations
+}
+
+/// Whether two write one key of Redis, where each would take the other's deliveries for its own.
+fn share_a_key(one: &ActivationDefinition, other: &ActivationDefinition) -> bool {
+    let (Destination::Redis(a), Destination::Redis(b)) = (&one.to, &other.to) else { return false };
+    let is_same_key = match (&a.key, &b.key) {
+        (None, None) => one.crowd == other.crowd,
+        (a, b) => a == b,
+    };
+    a.url == b.url && is_same_key
 }
 
 /// What activations would send although a label forbids it.
