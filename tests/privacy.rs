@@ -131,10 +131,10 @@ fn no_way_leads_in_for_a_suppressed_id() {
     // By hand.
     let change = json!({"changes": [{"user": ANN, "tag": "plan", "set": "free"}]});
     let refused = shop.post("changes", &change);
-    assert_eq!((refused.status, refused.json()["type"].as_str()), (400, Some("invalid")));
+    assert_eq!((refused.status, refused.json()["type"].as_str()), (409, Some("conflict")));
     assert!(refused.json()["detail"].as_str().unwrap().contains("taghouse suppress lift"));
     let link = json!({"id": "phone/1", "id_type": "phone", "user": ANN});
-    assert_eq!(shop.post("identities/link", &link).status, 400);
+    assert_eq!(shop.post("identities/link", &link).status, 409);
     // Imports.
     let list = shop.house.file("club.csv", format!("user_id\n{ANN}\nbob\n"));
     let import = shop.house.json(&["import", "club", list.to_str().unwrap()]);

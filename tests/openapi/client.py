@@ -40,6 +40,15 @@ class Caller:
         self.called.add(name)
         return answer.parsed
 
+    def refused(self, name, /, *path, status, **arguments):
+        """Why a call is refused, as the client reads it."""
+        module = importlib.import_module(f"taghouse_client.api.{self.tags[name]}.{name}")
+        answer = module.sync_detailed(*path, client=self.client, **arguments)
+        assert answer.status_code == status, f"{name}: {answer.status_code} {answer.content[:500]}"
+        assert type(answer.parsed).__name__ == "Problem", f"{name}: {answer.content[:500]}"
+        self.called.add(name)
+        return answer.parsed.detail
+
     def body(self, model, values):
         """A request of the model's type, as the client reads it."""
         return getattr(self.models, model).from_dict(values)
@@ -129,10 +138,10 @@ def tags_and_crowds(call, file):
     run = call.run(call("import_crowd", APP, "listed", success=202, body=call.body("ImportRequest", {"upload": upload.id})))
     assert (run.tasks[0].result.matched, run.tasks[0].result.duplicates) == (1, 1), run
     assert call("list_import_rows", APP, "listed", run.tasks[0].result.version).splitlines()[1:] == ['2,2,"its user stands in an earlier row"']
-    unsplit = call("compare_arms", APP, "others", success=400, body=call.body("EffectRequest", {"metric": "purchases"}))
-    assert "is not split" in unsplit.detail, unsplit
-    refused = call("pull_crowd", APP, "listed", success=400)
-    assert "has no link" in refused.detail, refused
+    unsplit = call.refused("compare_arms", APP, "others", status=400, body=call.body("EffectRequest", {"metric": "purchases"}))
+    assert "is not split" in unsplit, unsplit
+    unlinked = call.refused("pull_crowd", APP, "listed", status=400)
+    assert "has no link" in unlinked, unlinked
     difference = call("compare_crowd_versions", APP, "others", from_=version)
     assert (difference.to, difference.entered.count, difference.left.sample) == (version, 0, [])
     assert call("pin_crowd_version", APP, "others", version).versions[0].pinned

@@ -375,7 +375,6 @@ impl Error {
             | Self::Refused(_)
             | Self::OtherApp { .. }
             | Self::UserId(_)
-            | Self::Suppressed { .. }
             | Self::NothingLeft { .. } => ErrorKind::Invalid,
             Self::NeverGiven { .. } | Self::HoldsNoPosition { .. } => ErrorKind::Invalid,
             Self::Behind { .. } => ErrorKind::Unavailable,
@@ -390,6 +389,7 @@ impl Error {
             | Self::ActivationChanged { .. }
             | Self::NoWebhook { .. } => ErrorKind::Invalid,
             Self::ChangedMeanwhile { .. }
+            | Self::Suppressed { .. }
             | Self::Running { .. }
             | Self::Activating { .. }
             | Self::LinkRefused { .. } => ErrorKind::Conflict,
