@@ -115,7 +115,7 @@ async fn a_planted_likeness_is_found_and_the_best_come_first() {
     assert_eq!(chosen.len() as u64, (2_000 - vips).div_ceil(20));
 
     // 3. The further one reaches, the less like they are.
-    assert!(found.curve.len() >= 3, "{:?}", found.curve);
+    assert!(found.curve.len() >= 2, "{:?}", found.curve);
     for pair in found.curve.windows(2) {
         assert!(pair[0].users < pair[1].users && pair[0].recall <= pair[1].recall);
         assert!(

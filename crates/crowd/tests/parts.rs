@@ -13,14 +13,14 @@ use taghouse_rules::parse_predicate;
 const RULES: [(&str, &[&str]); 4] = [
     ("orders > 1", &["orders > 1"]),
     (
-        "orders > 1 && !(vip == true || country == 'France')",
+        "orders > 1 && !(vip == true || country == \"France\")",
         &[
-            "orders > 1 && !(vip == true || country == 'France')",
+            "orders > 1 && !(vip == true || country == \"France\")",
             "orders > 1",
-            "!(vip == true || country == 'France')",
-            "vip == true || country == 'France'",
+            "!(vip == true || country == \"France\")",
+            "vip == true || country == \"France\"",
             "vip == true",
-            "country == 'France'",
+            "country == \"France\"",
         ],
     ),
     // Of conditions on computed values nothing is noted.
